@@ -1,0 +1,55 @@
+//! [`strait_pd::Pd`] on seL4 and Microkit: what every protection domain of the
+//! seL4 world is linked with.
+//!
+//! A PD binary is a few lines: it names its heap size and its start function,
+//! with [`server!`] for a [`Component`](strait_pd::Component), which runs when
+//! something happens, or [`client!`] for a function that runs its own loop.
+//! Everything else comes from the configuration region that the Microkit tool
+//! maps and whose address it writes into the symbol `strait_config`.
+//!
+//! Limits: one thread per PD; no passive PDs; a fault of a child PD stops the
+//! child for good.
+
+#![no_std]
+
+extern crate alloc;
+
+mod clock;
+mod entry;
+mod mem;
+mod microkit;
+mod run;
+
+pub use entry::{__client, __server, Never};
+pub use microkit::Microkit;
+#[doc(hidden)]
+pub use sel4_microkit;
+
+/// Makes the binary a server: `main` is a function from
+/// [`Environment`](strait_pd::Environment) to
+/// `Result<impl Component, impl Display>`.
+///
+/// ```ignore
+/// strait_sel4::server!(heap = 256 * 1024, main = strait_console::Console::new);
+/// ```
+#[macro_export]
+macro_rules! server {
+    (heap = $heap:expr, main = $main:expr $(,)?) => {
+        fn __strait_init() -> $crate::Never {
+            $crate::__server($main)
+        }
+        $crate::sel4_microkit::declare_protection_domain!(init = __strait_init, heap_size = $heap);
+    };
+}
+
+/// Makes the binary a client: `main` is a function from
+/// [`Environment`](strait_pd::Environment) that never returns.
+#[macro_export]
+macro_rules! client {
+    (heap = $heap:expr, main = $main:expr $(,)?) => {
+        fn __strait_init() -> $crate::Never {
+            $crate::__client($main)
+        }
+        $crate::sel4_microkit::declare_protection_domain!(init = __strait_init, heap_size = $heap);
+    };
+}
