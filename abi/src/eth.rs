@@ -1,0 +1,6 @@
+//! What `net_server` may ask of an Ethernet driver, by protected procedure
+//! call. Frames move by the queues of `strait_ring::net_queue`.
+
+/// Label: reply words are the MAC address (first octet lowest), whether the
+/// link is up, and the MTU in bytes.
+pub const GET_LINK: u64 = 0;

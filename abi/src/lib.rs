@@ -1,0 +1,18 @@
+//! What crosses the boundary between a client and the servers: messages,
+//! shared layouts, error numbers, socket addresses, readiness bits.
+//!
+//! Numbers are those of Linux on aarch64 and x86-64 (`asm-generic`), so that a
+//! C library on top needs no translation.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod address;
+mod errno;
+pub mod eth;
+pub mod net;
+pub mod session;
+pub mod timer;
+
+pub use address::Address;
+pub use errno::Errno;

@@ -1,0 +1,54 @@
+//! The data pages of a session region, handed out by the server that owns
+//! their bookkeeping. Nothing of it is in shared memory: a client cannot
+//! disturb it, only use up its own pages.
+
+use alloc::vec::Vec;
+
+/// A page of a session region: its number from the region's start. Page 0 is
+/// the header, so 0 can stand for "none".
+pub type Page = u16;
+
+/// Free pages of one region.
+#[derive(Debug)]
+pub struct Arena {
+    free: Vec<Page>,
+    total: usize,
+    low_water: usize,
+}
+
+impl Arena {
+    /// The pages `first..end` of a region, all free.
+    pub fn new(first: Page, end: Page) -> Self {
+        // Lowest numbers first out, so that a quiet client touches few pages.
+        let free: Vec<Page> = (first..end).rev().collect();
+        Self { total: free.len(), low_water: free.len(), free }
+    }
+
+    /// A free page, if there is one.
+    pub fn alloc(&mut self) -> Option<Page> {
+        let page = self.free.pop()?;
+        self.low_water = self.low_water.min(self.free.len());
+        Some(page)
+    }
+
+    /// Gives back a page that [`alloc`](Self::alloc) returned.
+    pub fn free(&mut self, page: Page) {
+        debug_assert!(!self.free.contains(&page));
+        self.free.push(page);
+    }
+
+    /// Pages in use now.
+    pub fn used(&self) -> usize {
+        self.total - self.free.len()
+    }
+
+    /// Most pages that were ever in use at once.
+    pub fn peak(&self) -> usize {
+        self.total - self.low_water
+    }
+
+    /// All pages.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+}

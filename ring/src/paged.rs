@@ -1,0 +1,430 @@
+//! Byte rings between a server and its client that grow and shrink by pages.
+//!
+//! A ring is a space of free-running 32-bit positions, of which the window
+//! `head..tail` holds data. Position `p` lies in page `table[p / 4096 % 64]`
+//! of the session region: the server attaches a page when the window first
+//! enters it and takes it back when the window has left it. So an idle socket
+//! owns almost no memory and a busy one up to [`RING_BYTES`].
+//!
+//! ```text
+//!            head           tail          limit
+//!  ...........[#### data ####][ granted room ).......
+//!     |          |          |          |          |      pages
+//! ```
+//!
+//! Both directions of one socket live in one [`Slot`] of the region:
+//!
+//! - server to client (*rx* of the socket): the server owns the pages and the
+//!   tail, the client the head;
+//! - client to server (*tx*): the server attaches pages ahead and says in
+//!   `tx_limit` how far the client may write; the client owns the tail.
+//!
+//! The server keeps its indices and page tables privately and only publishes
+//! them; of what the client writes it believes one index, within what it
+//! granted. The client trusts its server, but reads nothing out of bounds
+//! either way.
+
+use crate::{
+    Misbehaved, PAGE, SharedMemory,
+    arena::{Arena, Page},
+    sync::{AtomicU16, AtomicU32, Ordering},
+};
+
+/// Pages that one ring can span.
+pub const RING_PAGES: usize = 64;
+/// Bytes that one ring can hold.
+pub const RING_BYTES: u32 = (RING_PAGES * PAGE) as u32;
+
+/// The shared words of one socket. Every line is written by one side only.
+#[repr(C, align(64))]
+#[cfg_attr(not(loom), derive(zerocopy::FromBytes))]
+pub struct Slot {
+    /// Readiness and flow-control bits, by the server (see `strait-abi`).
+    pub status: AtomicU32,
+    /// End of the data for the client, by the server.
+    pub rx_tail: AtomicU32,
+    /// Begin of the client's data not yet taken, by the server.
+    pub tx_head: AtomicU32,
+    /// How far the client may write, by the server.
+    pub tx_limit: AtomicU32,
+    reserved_server: [AtomicU32; 12],
+    /// Begin of the data not yet read, by the client.
+    pub rx_head: AtomicU32,
+    /// End of the data for the server, by the client.
+    pub tx_tail: AtomicU32,
+    reserved_client: [AtomicU32; 14],
+    /// Pages of the rx ring, by the server.
+    pub rx_pages: [AtomicU16; RING_PAGES],
+    /// Pages of the tx ring, by the server.
+    pub tx_pages: [AtomicU16; RING_PAGES],
+    reserved: [AtomicU32; 32],
+}
+
+/// Bytes of a [`Slot`] in shared memory.
+pub const SLOT_BYTES: usize = 512;
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Slot>() == SLOT_BYTES);
+
+// SAFETY: every field is an atomic or an array of atomics.
+#[cfg(not(loom))]
+unsafe impl crate::memory::Cells for Slot {}
+
+impl Slot {
+    /// Server: makes the slot as new. The client must not be using it.
+    pub fn reset(&self) {
+        for word in [&self.rx_tail, &self.tx_head, &self.tx_limit, &self.rx_head, &self.tx_tail, &self.status] {
+            word.store(0, Ordering::Release);
+        }
+    }
+}
+
+const fn page_of(position: u32) -> u32 {
+    position / PAGE as u32
+}
+
+const fn entry(page_number: u32) -> usize {
+    page_number as usize % RING_PAGES
+}
+
+/// Splits `len` bytes from `position` on at page borders: calls `f` with the
+/// offset in the region and the range of the bytes, until it returns `None`.
+#[inline]
+fn pieces(
+    position: u32,
+    len: usize,
+    page: impl Fn(usize) -> Page,
+    mut f: impl FnMut(usize, core::ops::Range<usize>) -> Option<()>,
+) -> Option<()> {
+    let mut done = 0;
+    while done < len {
+        let at = position.wrapping_add(done as u32);
+        let within = at as usize % PAGE;
+        let n = (len - done).min(PAGE - within);
+        f(usize::from(page(entry(page_of(at)))) * PAGE + within, done..done + n)?;
+        done += n;
+    }
+    Some(())
+}
+
+/// The server's private view of the pages of one ring.
+struct Table {
+    pages: [Page; RING_PAGES],
+    /// Page numbers (positions / 4096) attached: `low..high`.
+    low: u32,
+    high: u32,
+}
+
+const PAGE_NUMBERS: u32 = u32::MAX / PAGE as u32 + 1;
+
+impl Table {
+    const fn new() -> Self {
+        Self { pages: [0; RING_PAGES], low: 0, high: 0 }
+    }
+
+    fn attached(&self) -> u32 {
+        self.high.wrapping_sub(self.low) % PAGE_NUMBERS
+    }
+
+    fn attach(&mut self, arena: &mut Arena, shared: &[AtomicU16; RING_PAGES]) -> bool {
+        if self.attached() as usize == RING_PAGES {
+            return false;
+        }
+        let Some(page) = arena.alloc() else { return false };
+        let e = entry(self.high);
+        self.pages[e] = page;
+        shared[e].store(page, Ordering::Relaxed);
+        self.high = (self.high + 1) % PAGE_NUMBERS;
+        true
+    }
+
+    fn detach_below(&mut self, page_number: u32, arena: &mut Arena) {
+        while self.low != page_number && self.low != self.high {
+            arena.free(self.pages[entry(self.low)]);
+            self.low = (self.low + 1) % PAGE_NUMBERS;
+        }
+    }
+
+    /// Takes back every page; the window goes on at `page_number`.
+    fn clear(&mut self, page_number: u32, arena: &mut Arena) {
+        self.detach_below(self.high, arena);
+        self.low = page_number;
+        self.high = page_number;
+    }
+}
+
+/// Server's end of the ring to the client.
+pub struct ServerProducer {
+    memory: SharedMemory,
+    slot: &'static Slot,
+    table: Table,
+    head: u32,
+    tail: u32,
+}
+
+impl ServerProducer {
+    /// The ring of a slot that was [`reset`](Slot::reset). `memory` is the
+    /// whole session region.
+    pub fn new(memory: SharedMemory, slot: &'static Slot) -> Self {
+        Self { memory, slot, table: Table::new(), head: 0, tail: 0 }
+    }
+
+    /// Looks how far the client has read, and takes back the pages behind.
+    pub fn reclaim(&mut self, arena: &mut Arena) -> Result<(), Misbehaved> {
+        let head = self.slot.rx_head.load(Ordering::Acquire);
+        if head.wrapping_sub(self.head) > self.tail.wrapping_sub(self.head) {
+            return Err(Misbehaved);
+        }
+        self.head = head;
+        if head == self.tail {
+            self.table.clear(page_of(head), arena);
+        } else {
+            self.table.detach_below(page_of(head), arena);
+        }
+        Ok(())
+    }
+
+    /// Bytes that the client has not read, at most (see
+    /// [`reclaim`](Self::reclaim)).
+    pub fn used(&self) -> u32 {
+        self.tail.wrapping_sub(self.head)
+    }
+
+    /// Pages attached.
+    pub fn pages(&self) -> u32 {
+        self.table.attached()
+    }
+
+    fn write(&mut self, arena: &mut Arena, position: u32, bytes: &[u8]) -> usize {
+        let last = page_of(position.wrapping_add(bytes.len() as u32).wrapping_sub(1));
+        while self.table.high != (last + 1) % PAGE_NUMBERS
+            && last.wrapping_sub(self.table.high) % PAGE_NUMBERS < RING_PAGES as u32
+        {
+            if !self.table.attach(arena, &self.slot.rx_pages) {
+                break;
+            }
+        }
+        let end = (self.table.high.wrapping_mul(PAGE as u32)).wrapping_sub(position);
+        let room = if end > RING_BYTES { 0 } else { end as usize };
+        let n = bytes.len().min(room);
+        let done =
+            pieces(position, n, |e| self.table.pages[e], |offset, range| self.memory.write(offset, &bytes[range]));
+        if done.is_some() { n } else { 0 }
+    }
+
+    /// Appends as much of `bytes` as fits below `limit` bytes unread and in
+    /// the arena. The client sees it after [`publish`](Self::publish).
+    pub fn push(&mut self, arena: &mut Arena, limit: u32, bytes: &[u8]) -> usize {
+        let room = limit.min(RING_BYTES).saturating_sub(self.used()) as usize;
+        let n = bytes.len().min(room);
+        if n == 0 {
+            return 0;
+        }
+        let n = self.write(arena, self.tail, &bytes[..n]);
+        self.tail = self.tail.wrapping_add(n as u32);
+        n
+    }
+
+    /// Appends all of the parts, one after the other, or nothing.
+    pub fn push_all(&mut self, arena: &mut Arena, limit: u32, parts: &[&[u8]]) -> bool {
+        let total: usize = parts.iter().map(|p| p.len()).sum();
+        if total > limit.min(RING_BYTES).saturating_sub(self.used()) as usize {
+            return false;
+        }
+        let mut at = self.tail;
+        for part in parts {
+            if !part.is_empty() && self.write(arena, at, part) != part.len() {
+                return false;
+            }
+            at = at.wrapping_add(part.len() as u32);
+        }
+        self.tail = at;
+        true
+    }
+
+    /// Makes what was pushed visible to the client.
+    pub fn publish(&self) {
+        self.slot.rx_tail.store(self.tail, Ordering::Release);
+    }
+
+    /// Ends the ring: all pages go back.
+    pub fn close(&mut self, arena: &mut Arena) {
+        self.table.clear(page_of(self.tail), arena);
+        self.head = self.tail;
+    }
+}
+
+/// Server's end of the ring from the client.
+pub struct ServerConsumer {
+    memory: SharedMemory,
+    slot: &'static Slot,
+    table: Table,
+    head: u32,
+    tail: u32,
+    limit: u32,
+}
+
+impl ServerConsumer {
+    /// See [`ServerProducer::new`].
+    pub fn new(memory: SharedMemory, slot: &'static Slot) -> Self {
+        Self { memory, slot, table: Table::new(), head: 0, tail: 0, limit: 0 }
+    }
+
+    /// Looks how far the client has written: bytes that can be taken.
+    #[inline]
+    pub fn available(&mut self) -> Result<u32, Misbehaved> {
+        let tail = self.slot.tx_tail.load(Ordering::Acquire);
+        if tail.wrapping_sub(self.tail) > self.limit.wrapping_sub(self.tail) {
+            return Err(Misbehaved);
+        }
+        self.tail = tail;
+        Ok(tail.wrapping_sub(self.head))
+    }
+
+    /// Whether the client has used up all that it was granted, as far as
+    /// [`available`](Self::available) saw.
+    pub fn exhausted(&self) -> bool {
+        self.tail == self.limit
+    }
+
+    /// Copies out bytes from `offset` behind the head. `None` if they are not
+    /// all there.
+    #[inline]
+    #[must_use]
+    pub fn copy(&self, offset: u32, into: &mut [u8]) -> Option<()> {
+        if offset as usize + into.len() > self.tail.wrapping_sub(self.head) as usize {
+            return None;
+        }
+        let position = self.head.wrapping_add(offset);
+        pieces(position, into.len(), |e| self.table.pages[e], |at, range| self.memory.read(at, &mut into[range]))
+    }
+
+    /// Takes `n` bytes, at most those available, off the ring.
+    pub fn consume(&mut self, n: u32, arena: &mut Arena) {
+        let n = n.min(self.tail.wrapping_sub(self.head));
+        self.head = self.head.wrapping_add(n);
+        self.table.detach_below(page_of(self.head), arena);
+        self.slot.tx_head.store(self.head, Ordering::Release);
+    }
+
+    /// Lets the client write up to `bytes` that are not yet taken, as far as
+    /// there are pages. What was granted before is not taken back. Returns
+    /// whether the client may now write more than before.
+    pub fn grant(&mut self, bytes: u32, arena: &mut Arena) -> bool {
+        let want = self.head.wrapping_add(bytes.min(RING_BYTES - PAGE as u32));
+        let more = want.wrapping_sub(self.limit);
+        if more == 0 || more > RING_BYTES {
+            return false;
+        }
+        let last = page_of(want.wrapping_sub(1));
+        if self.table.attached() == 0 {
+            self.table.clear(page_of(self.head), arena);
+        }
+        while self.table.high != (last + 1) % PAGE_NUMBERS && self.table.attach(arena, &self.slot.tx_pages) {}
+        // Positions below `end` have a page.
+        let end = self.table.high.wrapping_mul(PAGE as u32);
+        let limit = if want.wrapping_sub(self.head) <= end.wrapping_sub(self.head) { want } else { end };
+        if self.table.attached() == 0 || limit == self.limit {
+            return false;
+        }
+        self.limit = limit;
+        self.slot.tx_limit.store(limit, Ordering::Release);
+        true
+    }
+
+    /// Pages attached.
+    pub fn pages(&self) -> u32 {
+        self.table.attached()
+    }
+
+    /// Ends the ring: all pages go back.
+    pub fn close(&mut self, arena: &mut Arena) {
+        self.table.clear(page_of(self.head), arena);
+        self.tail = self.head;
+        self.limit = self.head;
+    }
+}
+
+/// Client's end of the ring from the server.
+pub struct ClientConsumer {
+    memory: SharedMemory,
+    slot: &'static Slot,
+    head: u32,
+}
+
+impl ClientConsumer {
+    /// The ring of a slot that the server just gave.
+    pub fn new(memory: SharedMemory, slot: &'static Slot) -> Self {
+        Self { memory, slot, head: 0 }
+    }
+
+    /// Bytes that can be read now.
+    #[inline]
+    pub fn available(&self) -> u32 {
+        self.slot.rx_tail.load(Ordering::Acquire).wrapping_sub(self.head).min(RING_BYTES)
+    }
+
+    /// Copies out bytes from `offset` behind the head, all of which must be
+    /// [`available`](Self::available). `None` if the server's tables make no
+    /// sense.
+    #[inline]
+    #[must_use]
+    pub fn copy(&self, offset: u32, into: &mut [u8]) -> Option<()> {
+        let position = self.head.wrapping_add(offset);
+        let page = |e: usize| self.slot.rx_pages[e].load(Ordering::Relaxed);
+        pieces(position, into.len(), page, |at, range| self.memory.read(at, &mut into[range]))
+    }
+
+    /// Takes `n` bytes off the ring.
+    #[inline]
+    pub fn consume(&mut self, n: u32) {
+        self.head = self.head.wrapping_add(n);
+        self.slot.rx_head.store(self.head, Ordering::Release);
+    }
+}
+
+/// Client's end of the ring to the server.
+pub struct ClientProducer {
+    memory: SharedMemory,
+    slot: &'static Slot,
+    tail: u32,
+}
+
+impl ClientProducer {
+    /// The ring of a slot that the server just gave.
+    pub fn new(memory: SharedMemory, slot: &'static Slot) -> Self {
+        Self { memory, slot, tail: 0 }
+    }
+
+    /// Bytes that can be written now.
+    #[inline]
+    pub fn room(&self) -> u32 {
+        self.slot.tx_limit.load(Ordering::Acquire).wrapping_sub(self.tail).min(RING_BYTES)
+    }
+
+    /// Bytes written that the server has not taken.
+    pub fn unsent(&self) -> u32 {
+        self.tail.wrapping_sub(self.slot.tx_head.load(Ordering::Acquire))
+    }
+
+    /// Writes bytes at `offset` behind the tail, all within
+    /// [`room`](Self::room). The server sees them after
+    /// [`commit`](Self::commit). `None` if the server's tables make no sense.
+    #[inline]
+    #[must_use]
+    pub fn stage(&self, offset: u32, bytes: &[u8]) -> Option<()> {
+        let position = self.tail.wrapping_add(offset);
+        let page = |e: usize| self.slot.tx_pages[e].load(Ordering::Relaxed);
+        pieces(position, bytes.len(), page, |at, range| self.memory.write(at, &bytes[range]))
+    }
+
+    /// Hands the first `n` staged bytes to the server.
+    #[inline]
+    pub fn commit(&mut self, n: u32) {
+        self.tail = self.tail.wrapping_add(n);
+        self.slot.tx_tail.store(self.tail, Ordering::Release);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

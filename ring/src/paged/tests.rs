@@ -1,0 +1,180 @@
+use super::*;
+use crate::memory::leak_for_tests;
+use proptest::prelude::*;
+use std::collections::VecDeque;
+
+struct Pair {
+    arena: Arena,
+    slot: &'static Slot,
+    to_client: ServerProducer,
+    from_client: ServerConsumer,
+    reader: ClientConsumer,
+    writer: ClientProducer,
+}
+
+fn pair(pages: u16) -> Pair {
+    let memory = leak_for_tests((usize::from(pages) + 1) * PAGE);
+    let slot: &'static Slot = memory.cell(0).unwrap();
+    slot.reset();
+    Pair {
+        arena: Arena::new(1, pages + 1),
+        slot,
+        to_client: ServerProducer::new(memory, slot),
+        from_client: ServerConsumer::new(memory, slot),
+        reader: ClientConsumer::new(memory, slot),
+        writer: ClientProducer::new(memory, slot),
+    }
+}
+
+fn pattern(from: u64, n: usize) -> Vec<u8> {
+    (from..from + n as u64).map(|i| (i * 7 % 251) as u8).collect()
+}
+
+#[test]
+fn idle_rings_own_no_pages() {
+    let mut p = pair(80);
+    assert_eq!(p.to_client.push(&mut p.arena, RING_BYTES, &pattern(0, 200_000)), 200_000);
+    p.to_client.publish();
+    assert_eq!(p.arena.used(), 49);
+    let mut b = vec![0; 200_000];
+    assert_eq!(p.reader.available(), 200_000);
+    p.reader.copy(0, &mut b).unwrap();
+    assert_eq!(b, pattern(0, 200_000));
+    p.reader.consume(200_000);
+    p.to_client.reclaim(&mut p.arena).unwrap();
+    assert_eq!(p.arena.used(), 0);
+    // The window goes on in the middle of a page.
+    assert_eq!(p.to_client.push(&mut p.arena, RING_BYTES, b"x"), 1);
+    assert_eq!(p.arena.used(), 1);
+}
+
+#[test]
+fn an_empty_arena_limits_both_directions() {
+    let mut p = pair(2);
+    assert_eq!(p.to_client.push(&mut p.arena, RING_BYTES, &[1; 10_000]), 8192);
+    assert!(!p.from_client.grant(4096, &mut p.arena));
+    assert_eq!(p.writer.room(), 0);
+    p.to_client.publish();
+    p.reader.consume(8192);
+    p.to_client.reclaim(&mut p.arena).unwrap();
+    assert!(p.from_client.grant(10_000, &mut p.arena));
+    assert_eq!(p.writer.room(), 8192);
+}
+
+#[test]
+fn a_client_that_lies_is_found_out() {
+    let mut p = pair(8);
+    p.from_client.grant(4096, &mut p.arena);
+    p.slot.tx_tail.store(4097, Ordering::Relaxed);
+    assert_eq!(p.from_client.available(), Err(Misbehaved));
+    p.slot.tx_tail.store(100, Ordering::Relaxed);
+    assert_eq!(p.from_client.available(), Ok(100));
+    p.slot.tx_tail.store(99, Ordering::Relaxed);
+    assert_eq!(p.from_client.available(), Err(Misbehaved));
+    p.to_client.push(&mut p.arena, RING_BYTES, &[0; 10]);
+    p.slot.rx_head.store(11, Ordering::Relaxed);
+    assert_eq!(p.to_client.reclaim(&mut p.arena), Err(Misbehaved));
+    p.to_client.close(&mut p.arena);
+    p.from_client.close(&mut p.arena);
+    assert_eq!(p.arena.used(), 0);
+}
+
+#[test]
+fn records_come_whole_or_not_at_all() {
+    let mut p = pair(1);
+    assert!(p.to_client.push_all(&mut p.arena, 4096, &[&[1; 8], &[2; 4000]]));
+    assert!(!p.to_client.push_all(&mut p.arena, 4096, &[&[1; 8], &[2; 4000]]));
+    assert!(!p.to_client.push_all(&mut p.arena, RING_BYTES, &[&[1; 8], &[2; 4000]]), "no second page");
+    assert_eq!(p.to_client.used(), 4008);
+}
+
+fn run(ops: Vec<(u8, u32)>, start: u32) -> Result<(), TestCaseError> {
+    let mut p = pair(70);
+    // Begin anywhere in the position space, also shortly before it wraps.
+    p.slot.rx_head.store(start, Ordering::Relaxed);
+    p.slot.tx_tail.store(start, Ordering::Relaxed);
+    (p.to_client.head, p.to_client.tail) = (start, start);
+    p.to_client.table.clear(page_of(start), &mut p.arena);
+    p.to_client.publish();
+    p.reader.head = start;
+    (p.from_client.head, p.from_client.tail, p.from_client.limit) = (start, start, start);
+    p.slot.tx_limit.store(start, Ordering::Relaxed);
+    p.writer.tail = start;
+    let (mut down, mut up) = (VecDeque::new(), VecDeque::new());
+    let (mut sent_down, mut sent_up) = (0u64, 0u64);
+    for (op, n) in ops {
+        match op {
+            0 => {
+                let bytes = pattern(sent_down, n as usize);
+                let k = p.to_client.push(&mut p.arena, RING_BYTES, &bytes);
+                p.to_client.publish();
+                down.extend(&bytes[..k]);
+                sent_down += k as u64;
+            }
+            1 => {
+                let k = p.reader.available().min(n);
+                let mut b = vec![0; k as usize];
+                p.reader.copy(0, &mut b).unwrap();
+                p.reader.consume(k);
+                prop_assert_eq!(b, down.drain(..k as usize).collect::<Vec<u8>>());
+            }
+            2 => p.to_client.reclaim(&mut p.arena).unwrap(),
+            3 => {
+                p.from_client.grant(n, &mut p.arena);
+            }
+            4 => {
+                let k = p.writer.room().min(n);
+                let bytes = pattern(sent_up, k as usize);
+                p.writer.stage(0, &bytes).unwrap();
+                p.writer.commit(k);
+                up.extend(&bytes);
+                sent_up += u64::from(k);
+            }
+            _ => {
+                let k = p.from_client.available().unwrap().min(n);
+                let mut b = vec![0; k as usize];
+                p.from_client.copy(0, &mut b).unwrap();
+                p.from_client.consume(k, &mut p.arena);
+                prop_assert_eq!(b, up.drain(..k as usize).collect::<Vec<u8>>());
+            }
+        }
+        let pages = p.to_client.pages() + p.from_client.pages();
+        prop_assert_eq!(p.arena.used() as u32, pages);
+        prop_assert!(p.to_client.pages() <= p.to_client.used().div_ceil(PAGE as u32) + 1);
+    }
+    p.to_client.close(&mut p.arena);
+    p.from_client.close(&mut p.arena);
+    prop_assert_eq!(p.arena.used(), 0);
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn what_goes_in_comes_out(
+        ops in proptest::collection::vec((0u8..6, 0u32..100_000), 0..200),
+        start in prop_oneof![Just(0u32), Just(u32::MAX - 5000), any::<u32>()],
+    ) {
+        run(ops, start)?;
+    }
+
+    #[test]
+    fn no_index_of_the_client_is_fatal(ops in proptest::collection::vec((0u8..4, any::<u32>(), any::<u32>()), 0..200)) {
+        let mut p = pair(20);
+        for (op, a, b) in ops {
+            match op {
+                0 => { p.slot.rx_head.store(a, Ordering::Relaxed); let _ = p.to_client.reclaim(&mut p.arena); }
+                1 => { p.slot.tx_tail.store(a, Ordering::Relaxed); let _ = p.from_client.available(); }
+                2 => { p.to_client.push(&mut p.arena, a, &[7; 5000]); p.to_client.publish(); }
+                _ => {
+                    p.from_client.grant(a, &mut p.arena);
+                    let mut x = [0; 64];
+                    let _ = p.from_client.copy(b, &mut x);
+                    p.from_client.consume(a % 9000, &mut p.arena);
+                }
+            }
+        }
+        p.to_client.close(&mut p.arena);
+        p.from_client.close(&mut p.arena);
+        prop_assert_eq!(p.arena.used(), 0);
+    }
+}
