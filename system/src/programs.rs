@@ -1,0 +1,205 @@
+//! What each of Strait's programs expects of the system description: the one
+//! place where code and `microkit.system` meet.
+//!
+//! A program is known by the name of its image file (`net_server.elf`). One
+//! that is not in [`PROGRAMS`], say a user's own component, is held to the
+//! general rules only. Whoever changes what a program looks up by name
+//! (`Environment::region`, `channel`, `Config::irq`, `Config::setting`)
+//! changes its entry here.
+
+use crate::model::Perms;
+use crate::value::Kind;
+
+/// One program.
+#[derive(Debug)]
+pub struct Program {
+    /// Name of its image file, without extension.
+    pub name: &'static str,
+    /// Regions that it must map, and that no other program may.
+    pub regions: &'static [Need],
+    /// Regions whose physical address it must get, in the symbol
+    /// `<region>_paddr`.
+    pub physical: &'static [&'static str],
+    /// Whether it drives a device: it must map one, uncached.
+    pub device: bool,
+    /// Its interrupt, by name, if it takes one.
+    pub irq: Option<Interrupt>,
+    /// PDs that it must have a channel to.
+    pub channels: &'static [Link],
+    /// Servers that it must have a session with.
+    pub sessions: &'static [&'static Service],
+    /// What `strait.toml` may set for it.
+    pub settings: &'static [Key],
+}
+
+/// A region that a program must map.
+#[derive(Debug)]
+pub struct Need {
+    /// Its name.
+    pub region: &'static str,
+    /// The rights, exactly.
+    pub perms: Perms,
+    /// The least size in bytes.
+    pub min: u64,
+    /// The size must be a multiple of this.
+    pub unit: u64,
+}
+
+/// An interrupt of a driver.
+#[derive(Debug)]
+pub struct Interrupt {
+    /// Its name in the PD's configuration.
+    pub name: &'static str,
+    /// Whether the driver cannot do without.
+    pub required: bool,
+}
+
+/// A channel that a program must have.
+#[derive(Debug)]
+pub struct Link {
+    /// Name of the PD at the other end.
+    pub peer: &'static str,
+    /// Whether the program makes protected procedure calls over it.
+    pub call: bool,
+}
+
+/// A server that clients have sessions with: a region and a channel for each.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Name of the server's PD.
+    pub server: &'static str,
+    /// The session region of the client `c` is called `c_<suffix>`.
+    pub suffix: &'static str,
+}
+
+/// A key of `strait.toml`.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name, dotted.
+    pub name: &'static str,
+    /// What its value may be.
+    pub kind: Kind,
+}
+
+/// Sockets.
+pub const NET: Service = Service { server: "net_server", suffix: "net" };
+/// Files.
+pub const VFS: Service = Service { server: "vfs_server", suffix: "vfs" };
+/// All services.
+pub const SERVICES: [&Service; 2] = [&NET, &VFS];
+/// Least size of a session region: 16 pages.
+pub const SESSION_MIN: u64 = 16 * 0x1000;
+/// Greatest size of a session region.
+pub const SESSION_MAX: u64 = 256 * 1024 * 1024;
+/// The PD that gathers the logs.
+pub const CONSOLE: &str = "console";
+/// Least size of a log region.
+pub const LOG_MIN: u64 = 0x1000;
+/// The symbol through which a PD finds its configuration.
+pub const CONFIG_SYMBOL: &str = "strait_config";
+
+/// Bytes of a driver queue: header and 512 descriptors (sDDF's `net_queue`).
+const QUEUE: u64 = 8 + 16 * 512;
+/// Bytes of a frame buffer.
+const FRAME: u64 = 2048;
+
+const fn queue(region: &'static str) -> Need {
+    Need { region, perms: Perms::RW, min: QUEUE, unit: 1 }
+}
+
+/// At least 64 frames.
+const fn frames(region: &'static str, perms: Perms) -> Need {
+    Need { region, perms, min: 64 * FRAME, unit: FRAME }
+}
+
+const fn notify(peer: &'static str) -> Link {
+    Link { peer, call: false }
+}
+
+const fn call(peer: &'static str) -> Link {
+    Link { peer, call: true }
+}
+
+const fn key(name: &'static str, kind: Kind) -> Key {
+    Key { name, kind }
+}
+
+/// Expects nothing.
+const NOTHING: Program = Program {
+    name: "",
+    regions: &[],
+    physical: &[],
+    device: false,
+    irq: None,
+    channels: &[],
+    sessions: &[],
+    settings: &[],
+};
+
+/// All programs of this repository.
+pub const PROGRAMS: &[Program] = &[
+    Program {
+        name: "eth_driver",
+        regions: &[
+            queue("eth_rx_free"),
+            queue("eth_rx_active"),
+            queue("eth_tx_free"),
+            queue("eth_tx_active"),
+            // The driver passes frames on and never looks into them.
+            frames("eth_rx_data", Perms::R),
+            frames("eth_tx_data", Perms::R),
+            Need { region: "eth_driver_dma", perms: Perms::RW, min: 0x1_0000, unit: 1 },
+        ],
+        physical: &["eth_rx_data", "eth_tx_data", "eth_driver_dma"],
+        device: true,
+        irq: Some(Interrupt { name: "virtio_net", required: true }),
+        channels: &[notify("net_server")],
+        ..NOTHING
+    },
+    Program { name: "timer_driver", irq: Some(Interrupt { name: "timer", required: true }), ..NOTHING },
+    Program {
+        name: "entropy_driver",
+        device: true,
+        irq: Some(Interrupt { name: "virtio_rng", required: false }),
+        ..NOTHING
+    },
+    Program { name: "console", device: true, irq: Some(Interrupt { name: "pl011", required: false }), ..NOTHING },
+    Program {
+        name: "net_server",
+        regions: &[
+            queue("eth_rx_free"),
+            queue("eth_rx_active"),
+            queue("eth_tx_free"),
+            queue("eth_tx_active"),
+            frames("eth_rx_data", Perms::RW),
+            frames("eth_tx_data", Perms::RW),
+        ],
+        channels: &[notify("eth_driver"), call("timer_driver"), call("entropy_driver")],
+        settings: &[
+            key("ipv4.mode", Kind::OneOf(&["dhcp", "static"])),
+            key("ipv4.address", Kind::Ipv4Prefix),
+            key("ipv4.gateway", Kind::Ipv4),
+            key("ipv4.dns", Kind::Ipv4List),
+            key("hostname", Kind::Hostname),
+        ],
+        ..NOTHING
+    },
+    Program {
+        name: "vfs_server",
+        regions: &[Need { region: "vfs_archive", perms: Perms::R, min: 1024, unit: 1 }],
+        ..NOTHING
+    },
+    Program { name: "echo", sessions: &[&NET], settings: &[key("port", Kind::Port)], ..NOTHING },
+    Program {
+        name: "httpd",
+        sessions: &[&NET, &VFS],
+        settings: &[key("port", Kind::Port), key("root", Kind::AbsolutePath)],
+        ..NOTHING
+    },
+    Program { name: "fetch", sessions: &[&NET], settings: &[key("url", Kind::HttpUrl)], ..NOTHING },
+];
+
+/// The program called `name`, if it is one of this repository.
+pub fn program(name: &str) -> Option<&'static Program> {
+    PROGRAMS.iter().find(|p| p.name == name)
+}

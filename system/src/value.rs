@@ -1,0 +1,104 @@
+//! What the value of a setting may be.
+
+use std::net::Ipv4Addr;
+
+/// A kind of value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// A unicast IPv4 address.
+    Ipv4,
+    /// A unicast IPv4 address and its prefix length.
+    Ipv4Prefix,
+    /// One or more IPv4 addresses.
+    Ipv4List,
+    /// A TCP or UDP port.
+    Port,
+    /// A host name as in RFC 1123.
+    Hostname,
+    /// A path from the root.
+    AbsolutePath,
+    /// A URL that starts with `http://`.
+    HttpUrl,
+}
+
+impl Kind {
+    /// Whether `value` is of this kind; if not, what to write.
+    pub fn check(self, value: &str) -> Result<(), String> {
+        let (good, wanted) = match self {
+            Self::OneOf(words) => {
+                (words.contains(&value), words.iter().map(|w| format!("\"{w}\"")).collect::<Vec<_>>().join(" or "))
+            }
+            Self::Ipv4 => (is_ipv4(value), "an IPv4 address such as \"10.0.2.2\"".into()),
+            Self::Ipv4Prefix => (is_prefix(value), "an IPv4 address with its prefix, such as \"10.0.2.15/24\"".into()),
+            Self::Ipv4List => (
+                !value.is_empty() && value.split(',').all(is_ipv4),
+                "a list of IPv4 addresses such as [\"10.0.2.3\"]".into(),
+            ),
+            Self::Port => (value.parse::<u16>().is_ok_and(|port| port != 0), "a port from 1 to 65535".into()),
+            Self::Hostname => (is_hostname(value), "letters, digits and hyphens, with dots between the labels".into()),
+            Self::AbsolutePath => (value.starts_with('/') && !value.contains('\0'), "a path that starts with /".into()),
+            Self::HttpUrl => (is_http_url(value), "a URL such as \"http://example.org/index.html\"".into()),
+        };
+        if good { Ok(()) } else { Err(wanted) }
+    }
+}
+
+fn is_ipv4(value: &str) -> bool {
+    value.parse::<Ipv4Addr>().is_ok_and(|a| !a.is_unspecified() && !a.is_broadcast() && !a.is_multicast())
+}
+
+fn is_prefix(value: &str) -> bool {
+    value
+        .split_once('/')
+        .is_some_and(|(address, prefix)| is_ipv4(address) && prefix.parse::<u8>().is_ok_and(|p| (1..=32).contains(&p)))
+}
+
+fn is_hostname(value: &str) -> bool {
+    value.len() <= 253
+        && value.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        })
+}
+
+fn is_http_url(value: &str) -> bool {
+    let Some(rest) = value.strip_prefix("http://") else { return false };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let (host, port) = authority.split_once(':').unwrap_or((authority, "80"));
+    is_hostname(host) && Kind::Port.check(port).is_ok() && value.bytes().all(|b| b.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_take_what_they_say() {
+        let table: &[(Kind, &[&str], &[&str])] = &[
+            (Kind::OneOf(&["dhcp", "static"]), &["dhcp"], &["", "DHCP"]),
+            (Kind::Ipv4, &["10.0.2.2"], &["", "10.0.2", "0.0.0.0", "255.255.255.255", "224.0.0.1", "fe80::1"]),
+            (Kind::Ipv4Prefix, &["10.0.2.15/24", "1.2.3.4/32"], &["10.0.2.15", "10.0.2.15/0", "10.0.2.15/33", "/24"]),
+            (Kind::Ipv4List, &["10.0.2.3", "10.0.2.3,9.9.9.9"], &["", "10.0.2.3,"]),
+            (Kind::Port, &["1", "65535"], &["0", "65536", "http", "-1"]),
+            (Kind::Hostname, &["strait", "a-b.example.org"], &["", "-a", "a..b", "a_b"]),
+            (Kind::AbsolutePath, &["/", "/www"], &["", "www"]),
+            (
+                Kind::HttpUrl,
+                &["http://h/", "http://h:8000/a?b", "http://10.0.2.2"],
+                &["https://h/", "http://", "h", "http://h:0/", "http://h/a b"],
+            ),
+        ];
+        for (kind, good, bad) in table {
+            for value in *good {
+                assert_eq!(kind.check(value), Ok(()), "{value}");
+            }
+            for value in *bad {
+                assert!(kind.check(value).is_err(), "{value}");
+            }
+        }
+    }
+}
