@@ -9,9 +9,12 @@
 //! in the callee, which has the higher priority, and returns at once.
 
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 extern crate alloc;
+
+use alloc::{string::String, vec::Vec};
+use core::ptr::NonNull;
 
 mod config;
 mod message;
@@ -146,16 +149,34 @@ pub trait Component {
     }
 }
 
-/// A memory region as mapped into this PD.
+/// A memory region that is mapped into this PD for as long as it lives.
 ///
-/// Plain numbers: turning them into accesses is the business of `strait-ring`,
-/// whose constructors are `unsafe` and say what must hold.
+/// Only [`Environment::new`] makes one, so holding it proves that the mapping
+/// is there. Turning it into accesses is the business of `strait-ring`
+/// (`SharedMemory::attach`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Region {
-    /// Its first address in this PD.
-    pub base: *mut u8,
+    base: NonNull<u8>,
+    size: usize,
+    writable: bool,
+}
+
+impl Region {
+    /// Its first address in this PD, aligned to a page.
+    pub const fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
     /// Its size in bytes, a multiple of 4096.
-    pub size: usize,
+    pub const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Whether this PD may write to it; if not, a write is a fault and ends the
+    /// PD.
+    pub const fn writable(&self) -> bool {
+        self.writable
+    }
 }
 
 /// All that a PD is given at its start.
@@ -164,13 +185,35 @@ pub struct Environment {
     pub pd: PdRef,
     /// What the system description says of this PD.
     pub config: Config,
+    regions: Vec<(String, Region)>,
 }
 
 impl Environment {
+    /// The environment that `config` describes; for the two worlds.
+    ///
+    /// # Safety
+    ///
+    /// Each region in `config` whose address is not zero must be mapped there,
+    /// whole, at an address that is a multiple of 4096, readable, and writable
+    /// if it says so, until the program ends. The memory must belong to nothing
+    /// else in this program (no variable, no heap), and its address must have
+    /// been exposed if it was allocated by this program.
+    #[allow(unsafe_code)]
+    pub unsafe fn new(pd: PdRef, config: Config) -> Self {
+        let regions = config
+            .regions
+            .iter()
+            .filter_map(|r| {
+                let base = NonNull::new(core::ptr::with_exposed_provenance_mut(r.vaddr as usize))?;
+                Some((r.name.clone(), Region { base, size: r.size as usize, writable: r.writable }))
+            })
+            .collect();
+        Self { pd, config, regions }
+    }
+
     /// The region that the description calls `name`.
     pub fn region(&self, name: &str) -> Result<Region, ConfigError> {
-        let r = self.config.region(name)?;
-        Ok(Region { base: core::ptr::with_exposed_provenance_mut(r.vaddr as usize), size: r.size as usize })
+        self.regions.iter().find(|(n, _)| n == name).map(|(_, r)| *r).ok_or_else(|| ConfigError::NoRegion(name.into()))
     }
 
     /// The channel that joins this PD to the PD called `peer`.

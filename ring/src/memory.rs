@@ -7,6 +7,7 @@
 
 use core::{mem, ptr, ptr::NonNull};
 
+use strait_pd::Region;
 use zerocopy::FromBytes;
 
 /// A shared region as mapped into this protection domain.
@@ -44,6 +45,20 @@ impl SharedMemory {
     /// `SharedMemory` values (and their cells).
     pub const unsafe fn new(base: NonNull<u8>, len: usize) -> Self {
         Self { base, len }
+    }
+
+    /// Takes a region that the world mapped.
+    ///
+    /// Writing to one that is mapped for reading only is a fault: it ends this
+    /// PD and does nothing else. Whoever also uses the region's address
+    /// directly does so in an `unsafe` block of its own, which must not form
+    /// references that overlap what is read and written through this value.
+    pub const fn attach(region: Region) -> Self {
+        // SAFETY: a `Region` is made only by `Environment::new`, whose contract
+        // is that the region is mapped, page aligned, until the program ends
+        // and belongs to nothing else in this program. A write without the
+        // right to write faults, it cannot corrupt anything.
+        unsafe { Self::new(region.base(), region.size()) }
     }
 
     /// Its size in bytes.
@@ -137,6 +152,28 @@ pub fn leak_for_tests(len: usize) -> SharedMemory {
     let pages = alloc::vec![Page([0; crate::PAGE]); len.div_ceil(crate::PAGE)].leak();
     // SAFETY: leaked, so valid until the end; aligned; nobody else has it.
     unsafe { SharedMemory::new(NonNull::from(pages).cast(), len) }
+}
+
+/// An environment for tests: its regions are those of `config`, mapped to the
+/// memory given in `shared` under their names, or else to fresh zeroed memory.
+/// So two environments that get the same `shared` share it.
+#[cfg(not(loom))]
+pub fn environment_for_tests(
+    pd: strait_pd::PdRef,
+    mut config: strait_pd::Config,
+    shared: &[(&str, SharedMemory)],
+) -> strait_pd::Environment {
+    for region in &mut config.regions {
+        let memory = shared.iter().find(|(name, _)| *name == region.name).map(|(_, m)| *m);
+        let memory = memory.unwrap_or_else(|| leak_for_tests(region.size as usize));
+        region.vaddr = memory.base.as_ptr().expose_provenance() as u64;
+        region.size = memory.len as u64;
+        assert!(region.vaddr.is_multiple_of(crate::PAGE as u64), "shared regions begin at a page");
+    }
+    // SAFETY: every region was leaked by `leak_for_tests` (page aligned, never
+    // freed, reached through `SharedMemory` only) or is in the caller's
+    // `SharedMemory`, for which the same holds; all addresses are exposed.
+    unsafe { strait_pd::Environment::new(pd, config) }
 }
 
 #[cfg(all(test, not(loom)))]

@@ -40,7 +40,9 @@ fn environment() -> Environment {
             Microkit.irq_ack(irq);
         }
     }
-    Environment { pd: &Microkit, config }
+    // SAFETY: the configuration was made from the system description by which
+    // the Microkit tool mapped the regions; nothing unmaps them.
+    unsafe { Environment::new(&Microkit, config) }
 }
 
 /// Implementation of [`server!`](crate::server).
