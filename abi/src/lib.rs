@@ -10,6 +10,7 @@
 pub mod address;
 mod errno;
 pub mod eth;
+pub mod log;
 pub mod net;
 pub mod session;
 pub mod timer;
