@@ -52,7 +52,10 @@ pub struct Slot {
     pub rx_head: AtomicU32,
     /// End of the data for the server, by the client.
     pub tx_tail: AtomicU32,
-    reserved_client: [AtomicU32; 14],
+    /// Bytes of room that the client would like to have for its next writes.
+    /// A wish: the server reads it when the doorbell rings.
+    pub tx_want: AtomicU32,
+    reserved_client: [AtomicU32; 13],
     /// Pages of the rx ring, by the server.
     pub rx_pages: [AtomicU16; RING_PAGES],
     /// Pages of the tx ring, by the server.
@@ -73,7 +76,9 @@ unsafe impl crate::memory::Cells for Slot {}
 impl Slot {
     /// Server: makes the slot as new. The client must not be using it.
     pub fn reset(&self) {
-        for word in [&self.rx_tail, &self.tx_head, &self.tx_limit, &self.rx_head, &self.tx_tail, &self.status] {
+        let words =
+            [&self.rx_tail, &self.tx_head, &self.tx_limit, &self.rx_head, &self.tx_tail, &self.tx_want, &self.status];
+        for word in words {
             word.store(0, Ordering::Release);
         }
     }
@@ -287,6 +292,11 @@ impl ServerConsumer {
         self.tail == self.limit
     }
 
+    /// The room that the client says it wants.
+    pub fn wanted(&self) -> u32 {
+        self.slot.tx_want.load(Ordering::Relaxed)
+    }
+
     /// Copies out bytes from `offset` behind the head. `None` if they are not
     /// all there.
     #[inline]
@@ -400,6 +410,13 @@ impl ClientProducer {
     #[inline]
     pub fn room(&self) -> u32 {
         self.slot.tx_limit.load(Ordering::Acquire).wrapping_sub(self.tail).min(RING_BYTES)
+    }
+
+    /// Asks the server for room for `bytes`; then ring the doorbell. Also
+    /// worth saying before a write that is larger than the room.
+    #[inline]
+    pub fn want(&self, bytes: u32) {
+        self.slot.tx_want.store(bytes, Ordering::Relaxed);
     }
 
     /// Bytes written that the server has not taken.
