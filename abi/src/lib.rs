@@ -14,6 +14,7 @@ pub mod log;
 pub mod net;
 pub mod session;
 pub mod timer;
+pub mod vfs;
 
 pub use address::Address;
 pub use errno::Errno;
