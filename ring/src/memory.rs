@@ -114,6 +114,21 @@ impl SharedMemory {
         Some(())
     }
 
+    /// Copies `len` bytes from `source` (from `from` on) to `offset`, without a
+    /// private copy between. `None`, and nothing done, if they are not all
+    /// inside on both sides.
+    #[inline]
+    #[must_use]
+    pub fn copy_from(&self, offset: usize, source: &Self, from: usize, len: usize) -> Option<()> {
+        let from = source.at(from, len)?;
+        let into = self.at(offset, len)?;
+        // SAFETY: both are valid for `len` bytes (checked by `at`, mapped by
+        // the contract of `new`) and may overlap. As in `read`, a peer may
+        // write either meanwhile, which makes the bytes arbitrary only.
+        unsafe { ptr::copy(from.as_ptr(), into.as_ptr(), len) };
+        Some(())
+    }
+
     /// The atomic cells of type `T` at `offset`. `None` if they are not all
     /// inside or not aligned.
     pub fn cell<T: Cells>(&self, offset: usize) -> Option<&'static T> {
@@ -180,6 +195,19 @@ pub fn environment_for_tests(
 mod tests {
     use super::*;
     use core::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn copies_between_regions() {
+        let (a, b) = (leak_for_tests(4096), leak_for_tests(8192));
+        a.write(4000, &[7; 96]).unwrap();
+        assert!(b.copy_from(100, &a, 4000, 96).is_some());
+        let mut got = [0; 98];
+        b.read(99, &mut got).unwrap();
+        assert_eq!((got[0], got[1], got[96], got[97]), (0, 7, 7, 0));
+        assert!(b.copy_from(100, &a, 4001, 96).is_none());
+        assert!(b.copy_from(8190, &a, 0, 3).is_none());
+        assert!(b.copy_from(101, &b, 100, 96).is_some());
+    }
 
     #[test]
     fn nothing_outside_is_reached() {

@@ -435,6 +435,17 @@ impl ClientProducer {
         pieces(position, bytes.len(), page, |at, range| self.memory.write(at, &bytes[range]))
     }
 
+    /// As [`stage`](Self::stage), with `len` bytes from `from` on in another
+    /// region. `None` also if those are not all inside.
+    #[inline]
+    #[must_use]
+    pub fn stage_from(&self, offset: u32, source: &SharedMemory, from: usize, len: usize) -> Option<()> {
+        from.checked_add(len)?;
+        let position = self.tail.wrapping_add(offset);
+        let page = |e: usize| self.slot.tx_pages[e].load(Ordering::Relaxed);
+        pieces(position, len, page, |at, range| self.memory.copy_from(at, source, from + range.start, range.len()))
+    }
+
     /// Hands the first `n` staged bytes to the server.
     #[inline]
     pub fn commit(&mut self, n: u32) {
