@@ -13,6 +13,7 @@ pub mod eth;
 pub mod log;
 pub mod net;
 pub mod session;
+pub mod socket;
 pub mod timer;
 pub mod vfs;
 
