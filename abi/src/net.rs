@@ -119,6 +119,12 @@ pub enum Request<'a> {
     /// The addresses of the name servers that the network announced or the
     /// configuration names. Reply: 4 or 16 bytes each, with a length byte.
     NameServers,
+    /// getentropy(3). Reply: unpredictable bytes. EIO for more than 256 of
+    /// them, EAGAIN as long as the server has no entropy.
+    Random {
+        /// How many.
+        bytes: u16,
+    },
 }
 
 /// What comes back.

@@ -58,3 +58,27 @@ pub const FIONBIO: u32 = 0x5421;
 pub const FIONREAD: u32 = 0x541b;
 pub const SIOCATMARK: u32 = 0x8905;
 pub const SIOCOUTQ: u32 = 0x5411;
+
+pub const SIOCINQ: u32 = FIONREAD;
+
+pub const F_DUPFD: i32 = 0;
+pub const F_GETFD: i32 = 1;
+pub const F_SETFD: i32 = 2;
+pub const F_GETFL: i32 = 3;
+pub const F_SETFL: i32 = 4;
+pub const F_DUPFD_CLOEXEC: i32 = 1030;
+pub const FD_CLOEXEC: u32 = 1;
+pub const O_RDWR: u32 = 2;
+pub const O_NONBLOCK: u32 = 0o4000;
+
+pub const POLLIN: u16 = 0x001;
+pub const POLLPRI: u16 = 0x002;
+pub const POLLOUT: u16 = 0x004;
+pub const POLLERR: u16 = 0x008;
+pub const POLLHUP: u16 = 0x010;
+pub const POLLNVAL: u16 = 0x020;
+pub const POLLRDNORM: u16 = 0x040;
+pub const POLLRDBAND: u16 = 0x080;
+pub const POLLWRNORM: u16 = 0x100;
+pub const POLLWRBAND: u16 = 0x200;
+pub const POLLRDHUP: u16 = 0x2000;
