@@ -1,0 +1,92 @@
+# make run      builds the system and boots it (HOSTED=1: as Linux processes)
+# make test     runs all tests
+# make image    builds the seL4 image, build/loader.img
+# make check    format and lints
+# make clean    removes all that was built
+#
+# What is missing on this machine is got first: see tools/setup.sh, tools/sdk.py.
+
+export MICROKIT_BOARD  ?= qemu_virt_aarch64
+export MICROKIT_CONFIG ?= debug
+export MICROKIT_SDK    ?=
+export HTTP_PORT       ?= 8080
+export ECHO_PORT       ?= 7007
+export HOSTED          ?=
+# Built programs are looked for in target/.
+unexport CARGO_TARGET_DIR
+
+PYTHON ?= python3
+CARGO  ?= cargo
+SYSTEM := $(CARGO) run --quiet --locked --release -p strait-system --
+SOURCES := --system microkit.system --config strait.toml --search build
+
+.PHONY: run image hosted test check clean setup host archive config
+.PHONY: check-root check-sel4 test-unit test-linux test-hosted test-qemu test-qemu-few
+.DELETE_ON_ERROR:
+
+run:
+	@$(PYTHON) tools/world.py run
+
+# ---- Building --------------------------------------------------------------
+
+# All that can be had of what the targets below need.
+setup:
+	@sh tools/setup.sh host net test
+	@$(PYTHON) tools/world.py setup
+
+host:
+	@sh tools/setup.sh host net
+
+archive: host
+	@$(PYTHON) tools/archive.py build/archive.tar --random 10m.bin=10485760 clients/httpd/www
+
+# The configuration of each PD. The description is checked on the way, before
+# anything else is built.
+config: archive
+	@$(SYSTEM) generate $(SOURCES) --out build/config
+
+hosted: config
+	$(CARGO) build --locked --release -p strait-hosted
+
+image: config
+	@sh tools/image.sh
+
+# ---- Checks and tests ------------------------------------------------------
+
+check: check-root check-sel4
+
+check-root: host
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+check-sel4: host
+	@sh tools/check_sel4.sh
+
+# In this order: from what is near a mistake to what is far from it.
+test:
+	@$(PYTHON) tools/test.py
+
+test-unit: host
+	$(CARGO) test --locked --workspace
+	$(PYTHON) -m unittest discover -s tools/tests
+
+# The tests themselves, against sockets that are known to be right.
+test-linux: archive
+	@sh tools/setup.sh net test
+	tests/run --world linux
+
+test-hosted: hosted
+	@sh tools/setup.sh net test
+	tests/run --world hosted
+
+test-qemu: image
+	@sh tools/setup.sh net test
+	tests/run --world qemu
+
+# Enough to see that the image works.
+test-qemu-few: image
+	@sh tools/setup.sh net test
+	tests/run --world qemu -k 'small_file or each_byte'
+
+clean:
+	rm -rf build target sel4/target

@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""The two worlds: which can be had here, and how the system is started in it.
+
+Usage: world.py decide [--sel4]   prints "sel4 SDK-FOLDER" or "hosted REASON";
+                                  with --sel4 it fails instead of "hosted"
+       world.py setup             says the same to people
+       world.py run               builds and runs the system in that world
+
+The environment says what is wanted; `make` passes its variables on: HOSTED,
+MICROKIT_SDK, MICROKIT_BOARD, MICROKIT_CONFIG, HTTP_PORT, ECHO_PORT.
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TOOLS = os.path.join(ROOT, "tools")
+IMAGE = "build/loader.img"
+BOARDS = ("qemu_virt_aarch64", "qemu_virt_aarch64_el1")
+
+# Slots on QEMU's virtio-mmio bus. Eight share a page, and a driver must not
+# reach another's device: so the numbers differ after division by 8.
+NET_SLOT = 31
+RNG_SLOT = 23
+
+
+def setting(name, default):
+    return os.environ.get(name) or default
+
+
+def board():
+    return setting("MICROKIT_BOARD", BOARDS[0])
+
+
+def config():
+    return setting("MICROKIT_CONFIG", "debug")
+
+
+def port(name, default):
+    text = setting(name, default)
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        sys.exit(f"{name}={text} is no port; write a number from 1 to 65535")
+    return int(text)
+
+
+def last_line(text):
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it gave no reason"
+
+
+def decide():
+    """("sel4", SDK folder) or ("hosted", reason). Gets what is missing. Ends
+    the program if something asked for is wrong."""
+    if setting("HOSTED", "0") != "0":
+        return "hosted", "HOSTED=1"
+    setup = subprocess.run(["sh", "tools/setup.sh", "host", "sel4"], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    if setup.returncode:
+        return "hosted", last_line(setup.stderr)
+    sdk = subprocess.run([sys.executable, "tools/sdk.py"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    if sdk.returncode == 3:
+        return "hosted", last_line(sdk.stderr)
+    if sdk.returncode:
+        sys.exit(last_line(sdk.stderr))
+    fetch = subprocess.run(
+        ["cargo", "fetch", "--locked"], cwd=os.path.join(ROOT, "sel4"), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if fetch.returncode:
+        return "hosted", f"the crates of sel4/ (rust-sel4) could not be fetched: {last_line(fetch.stderr)}"
+    return "sel4", sdk.stdout.strip()
+
+
+def netdev(http_port, echo_port):
+    """QEMU's user network with the forwarded ports; None or 0 leaves one out."""
+    rules = []
+    if http_port:
+        rules.append(f"hostfwd=tcp:127.0.0.1:{http_port}-:80")
+    if echo_port:
+        rules += [f"hostfwd=tcp:127.0.0.1:{echo_port}-:7", f"hostfwd=udp:127.0.0.1:{echo_port}-:7"]
+    return ",".join(["user", "id=net0", *rules])
+
+
+def qemu_command(network, image=IMAGE):
+    """The command that boots the image. `network` is a -netdev with the
+    identifier net0."""
+    machine = "virt" if board().endswith("_el1") else "virt,virtualization=on"
+    command = [
+        "qemu-system-aarch64",
+        *("-machine", machine, "-cpu", "cortex-a53", "-m", "size=2G"),
+        *("-display", "none", "-monitor", "none", "-serial", "stdio"),
+        *("-global", "virtio-mmio.force-legacy=false"),
+        *("-netdev", network),
+        *("-device", f"virtio-net-device,netdev=net0,bus=virtio-mmio-bus.{NET_SLOT}"),
+        *("-device", f"virtio-rng-device,bus=virtio-mmio-bus.{RNG_SLOT}"),
+        *("-device", f"loader,file={image},addr=0x70000000,cpu-num=0"),
+    ]
+    return command + (["-smp", "4"] if config().startswith("smp") else [])
+
+
+def hosted_command(http_port, echo_port):
+    """The command that runs the system as Linux processes."""
+    return ["target/release/strait-hosted", "run", "--http-port", str(http_port), "--echo-port", str(echo_port)]
+
+
+def check_free(kind, number, variable):
+    with socket.socket(socket.AF_INET, kind) as probe:
+        if kind == socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", number))
+        except OSError as e:
+            sys.exit(f"port {number} of 127.0.0.1 cannot be used ({e.strerror}); choose another: make run {variable}={number + 1}")
+
+
+def hints(world, http_port, echo_port):
+    return f"""
+Strait runs {world}. Try in another terminal:
+
+    curl http://127.0.0.1:{http_port}/
+    nc 127.0.0.1 {echo_port}             # every line comes back: TCP
+    nc -u 127.0.0.1 {echo_port}          # the same over UDP
+
+{"Ctrl-C ends it." if sys.stdin.isatty() else "It runs until it is ended (SIGTERM)."}
+"""
+
+
+def die_with_parent(parent):
+    """The process, also after exec, ends when its parent does."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+        if os.getppid() != parent:
+            sys.exit(1)
+
+
+def run():
+    parent = os.getppid()
+    http_port, echo_port = port("HTTP_PORT", "8080"), port("ECHO_PORT", "7007")
+    if http_port == echo_port:
+        sys.exit(f"HTTP_PORT and ECHO_PORT are both {http_port}; choose two")
+    check_free(socket.SOCK_STREAM, http_port, "HTTP_PORT")
+    check_free(socket.SOCK_STREAM, echo_port, "ECHO_PORT")
+    check_free(socket.SOCK_DGRAM, echo_port, "ECHO_PORT")
+    world, detail = decide()
+    if world == "hosted" and detail != "HOSTED=1":
+        print(f"No seL4 image here: {detail}. Running the same system as Linux processes instead.", flush=True)
+    if world == "sel4" and board() not in BOARDS:
+        sys.exit(f"QEMU does not boot {board()}; `make image` builds its image, {IMAGE}")
+    built = subprocess.run(["make", "--no-print-directory", "image" if world == "sel4" else "hosted"], cwd=ROOT, check=False)
+    if built.returncode:
+        sys.exit(built.returncode)
+    os.chdir(ROOT)
+    if world == "sel4":
+        command = qemu_command(netdev(http_port, echo_port))
+        print(hints(f"on seL4 in QEMU ({board()}, {config()})", http_port, echo_port), flush=True)
+    else:
+        command = hosted_command(http_port, echo_port)
+        print(hints("as Linux processes", http_port, echo_port), flush=True)
+    if not sys.stdin.isatty():
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    die_with_parent(parent)
+    try:
+        os.execvp(command[0], command)
+    except OSError as e:
+        sys.exit(f"{command[0]}: {e.strerror}")
+
+
+def main(arguments):
+    if arguments == ["run"]:
+        run()
+    elif arguments == ["setup"]:
+        world, detail = decide()
+        print(f"Ready, with the Microkit SDK in {detail}" if world == "sel4" else f"Ready for the hosted world only: {detail}")
+    elif arguments[:1] == ["decide"] and arguments[1:] in ([], ["--sel4"]):
+        world, detail = decide()
+        if world != "sel4" and arguments[1:]:
+            sys.exit(f"The seL4 image cannot be built here: {detail}")
+        print(world, detail)
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit(130)
