@@ -14,14 +14,21 @@
 
 extern crate alloc;
 
-mod clock;
+pub mod clock;
+#[cfg(feature = "virtio")]
+pub mod dma;
 mod entry;
 mod mem;
 mod microkit;
+pub mod pl011;
 mod run;
+#[cfg(feature = "virtio")]
+pub mod virtio;
 
 pub use entry::{__client, __server, Never};
 pub use microkit::Microkit;
+#[cfg(feature = "virtio")]
+pub use virtio_drivers;
 #[doc(hidden)]
 pub use sel4_microkit;
 
