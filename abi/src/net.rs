@@ -167,6 +167,8 @@ pub struct Counters {
     pub wakeups: u64,
     /// Bytes of heap in use for sockets' private buffers.
     pub buffer_bytes: u64,
+    /// Data pages in use in all sessions.
+    pub pages_all: u32,
 }
 
 impl<'a> Request<'a> {
