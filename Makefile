@@ -21,7 +21,7 @@ SYSTEM := $(CARGO) run --quiet --locked --release -p strait-system --
 SOURCES := --system microkit.system --config strait.toml --search build
 
 .PHONY: run image hosted test check clean setup host archive config
-.PHONY: check-root check-sel4 test-unit test-linux test-hosted test-qemu test-qemu-few
+.PHONY: check-root check-sel4 check-system test-unit test-linux test-hosted test-qemu test-qemu-few
 .DELETE_ON_ERROR:
 
 run:
@@ -54,6 +54,10 @@ image: config
 # ---- Checks and tests ------------------------------------------------------
 
 check: check-root check-sel4
+
+# What microkit.system and strait.toml say against what the code expects.
+check-system: host
+	@$(SYSTEM) check --system microkit.system --config strait.toml
 
 check-root: host
 	$(CARGO) fmt --all --check

@@ -16,16 +16,15 @@ import signal
 import socket
 import subprocess
 import sys
+import xml.etree.ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TOOLS = os.path.join(ROOT, "tools")
 IMAGE = "build/loader.img"
 BOARDS = ("qemu_virt_aarch64", "qemu_virt_aarch64_el1")
 
-# Slots on QEMU's virtio-mmio bus. Eight share a page, and a driver must not
-# reach another's device: so the numbers differ after division by 8.
-NET_SLOT = 31
-RNG_SLOT = 23
+# Where QEMU's virtio-mmio bus begins, and how far apart its slots are.
+VIRTIO_BASE, VIRTIO_STRIDE = 0xA000000, 0x200
 
 
 def setting(name, default):
@@ -49,7 +48,7 @@ def port(name, default):
 
 def last_line(text):
     lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it gave no reason"
+    return lines[-1].strip() if lines else "it gave no reason"
 
 
 def decide():
@@ -73,6 +72,14 @@ def decide():
     return "sel4", sdk.stdout.strip()
 
 
+def virtio_bus(region):
+    """The slot of QEMU's virtio-mmio bus whose registers microkit.system
+    places in `region`."""
+    system = xml.etree.ElementTree.parse(os.path.join(ROOT, "microkit.system"))
+    address = next(r.get("phys_addr") for r in system.iter("memory_region") if r.get("name") == region)
+    return f"virtio-mmio-bus.{(int(address.replace('_', ''), 0) - VIRTIO_BASE) // VIRTIO_STRIDE}"
+
+
 def netdev(http_port, echo_port):
     """QEMU's user network with the forwarded ports; None or 0 leaves one out."""
     rules = []
@@ -93,8 +100,8 @@ def qemu_command(network, image=IMAGE):
         *("-display", "none", "-monitor", "none", "-serial", "stdio"),
         *("-global", "virtio-mmio.force-legacy=false"),
         *("-netdev", network),
-        *("-device", f"virtio-net-device,netdev=net0,bus=virtio-mmio-bus.{NET_SLOT}"),
-        *("-device", f"virtio-rng-device,bus=virtio-mmio-bus.{RNG_SLOT}"),
+        *("-device", f"virtio-net-device,netdev=net0,bus={virtio_bus('virtio_net')}"),
+        *("-device", f"virtio-rng-device,bus={virtio_bus('virtio_rng')}"),
         *("-device", f"loader,file={image},addr=0x70000000,cpu-num=0"),
     ]
     return command + (["-smp", "4"] if config().startswith("smp") else [])

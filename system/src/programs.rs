@@ -26,6 +26,8 @@ pub struct Program {
     pub irq: Option<Interrupt>,
     /// PDs that it must have a channel to.
     pub channels: &'static [Link],
+    /// Whether it does without a log.
+    pub silent: bool,
     /// Servers that it must have a session with.
     pub sessions: &'static [&'static Service],
     /// What `strait.toml` may set for it.
@@ -132,6 +134,7 @@ const NOTHING: Program = Program {
     device: false,
     irq: None,
     channels: &[],
+    silent: false,
     sessions: &[],
     settings: &[],
 };
@@ -156,9 +159,11 @@ pub const PROGRAMS: &[Program] = &[
         channels: &[notify("net_server")],
         ..NOTHING
     },
-    Program { name: "timer_driver", irq: Some(Interrupt { name: "timer", required: true }), ..NOTHING },
+    Program { name: "timer_driver", irq: Some(Interrupt { name: "timer", required: true }), silent: true, ..NOTHING },
     Program {
         name: "entropy_driver",
+        regions: &[Need { region: "entropy_driver_dma", perms: Perms::RW, min: 0x1000, unit: 1 }],
+        physical: &["entropy_driver_dma"],
         device: true,
         irq: Some(Interrupt { name: "virtio_rng", required: false }),
         ..NOTHING
@@ -174,7 +179,7 @@ pub const PROGRAMS: &[Program] = &[
             frames("eth_rx_data", Perms::RW),
             frames("eth_tx_data", Perms::RW),
         ],
-        channels: &[notify("eth_driver"), call("timer_driver"), call("entropy_driver")],
+        channels: &[call("eth_driver"), call("timer_driver"), call("entropy_driver")],
         settings: &[
             key("ipv4.mode", Kind::OneOf(&["dhcp", "static"])),
             key("ipv4.address", Kind::Ipv4Prefix),

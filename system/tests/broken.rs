@@ -224,14 +224,14 @@ fn equal_priorities_blame_each_caller() {
 #[test]
 fn both_ends_may_not_call() {
     refused(
-        r#"<end pd="net_server" id="0"/>"#,
-        r#"<end pd="net_server" id="0"/></channel><channel><end pd="echo" id="9"/><end pd="echo" id="10"/>"#,
+        r#"<end pd="net_server" id="0" pp="true"/>"#,
+        r#"<end pd="net_server" id="0" pp="true"/></channel><channel><end pd="echo" id="9"/><end pd="echo" id="10"/>"#,
         "echo",
         "with itself",
     );
     refused(
-        r#"<end pd="net_server" id="0"/>"#,
-        r#"<end pd="net_server" id="0"/></channel><channel><end pd="eth_driver" id="9"/><end pd="net_server" id="20"/>"#,
+        r#"<end pd="net_server" id="0" pp="true"/>"#,
+        r#"<end pd="net_server" id="0" pp="true"/></channel><channel><end pd="eth_driver" id="9"/><end pd="net_server" id="20"/>"#,
         "eth_driver",
         "a second channel between",
     );
@@ -309,8 +309,8 @@ fn sessions() {
         "`echo_net` is for echo and net_server alone",
     );
     refused(
-        r#"<end pd="net_server" id="0"/>"#,
-        r#"<end pd="net_server" id="0"/></channel><channel><end pd="vfs_server" id="20" pp="true"/><end pd="net_server" id="20"/>"#,
+        r#"<end pd="net_server" id="0" pp="true"/>"#,
+        r#"<end pd="net_server" id="0" pp="true"/></channel><channel><end pd="vfs_server" id="20" pp="true"/><end pd="net_server" id="20"/>"#,
         "vfs_server",
         "`vfs_server` calls net_server but has no session; add <memory_region name=\"vfs_server_net\"",
     );
@@ -382,8 +382,8 @@ fn programs() {
         "interrupt 30 already belongs to PD `timer_driver`",
     );
     refused(
-        r#"<channel><end pd="eth_driver" id="1"/><end pd="net_server" id="0"/></channel>"#,
-        r#"<channel><end pd="eth_driver" id="1" notify="false"/><end pd="net_server" id="0"/></channel>"#,
+        r#"<channel><end pd="eth_driver" id="1"/><end pd="net_server" id="0" pp="true"/></channel>"#,
+        r#"<channel><end pd="eth_driver" id="1" notify="false"/><end pd="net_server" id="0" pp="true"/></channel>"#,
         "eth_driver",
         "remove notify=\"false\"",
     );
@@ -415,6 +415,12 @@ fn programs() {
 
 #[test]
 fn devices() {
+    refused(
+        r#"irq="79""#,
+        r#"irq="71""#,
+        "irq=\"71\"",
+        "interrupt 71 is not that of a device in the page of `virtio_net`, which has 72 to 79",
+    );
     refused(
         r#"phys_addr="0xa002000""#,
         r#"phys_addr="0xa003000""#,

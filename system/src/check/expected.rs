@@ -85,7 +85,7 @@ fn channel(system: &System, pd: &Pd, link: &Link, report: &mut Report<'_>) {
         ),
         Some((mine, _)) if *call && !mine.can_call => report.at(mine.line, format!("`{name}` must be able to call {peer}; write pp=\"true\" at this end")),
         Some((mine, other)) => {
-            for end in [mine, other].into_iter().filter(|e| !call && !e.can_notify) {
+            for end in [mine, other].into_iter().filter(|e| !e.can_notify) {
                 report.at(end.line, format!("`{}` must be able to signal the other end; remove notify=\"false\"", end.pd));
             }
         }

@@ -3,7 +3,7 @@
 use super::Report;
 use super::structure::is_device;
 use crate::model::{Map, Pd, Perms, Region, System};
-use crate::programs::{self, CONFIG_SYMBOL, CONSOLE, LOG_MIN, SERVICES, SESSION_MAX, SESSION_MIN, Service};
+use crate::programs::{self, CONFIG_SYMBOL, CONSOLE, LOG_MIN, SERVICES, SESSION_MAX, SESSION_MIN, Service, program};
 
 pub fn check(system: &System, report: &mut Report<'_>) {
     for pd in &system.pds {
@@ -105,7 +105,8 @@ fn callers(system: &System, service: &Service, report: &mut Report<'_>) {
 
 fn log(system: &System, pd: &Pd, report: &mut Report<'_>) {
     let name = format!("{}_log", pd.name);
-    if pd.name != CONSOLE && system.pd(CONSOLE).is_some() && system.region(&name).is_none() {
+    let silent = program(pd.program()).is_some_and(|p| p.silent);
+    if pd.name != CONSOLE && !silent && system.pd(CONSOLE).is_some() && system.region(&name).is_none() {
         report.at(
             pd.line,
             format!("PD `{}` has no log; add <memory_region name=\"{name}\" size=\"0x1000\"/>, map it perms=\"rw\" in it and in {CONSOLE}, and add a channel between them", pd.name),

@@ -24,6 +24,7 @@ pub fn check(system: &System, report: &mut Report<'_>) {
     }
     channels(system, report);
     interrupts(system, report);
+    virtio(system, report);
     devices(system, report);
 }
 
@@ -189,6 +190,25 @@ fn interrupts(system: &System, report: &mut Report<'_>) {
     for (pd, irq) in system.pds.iter().flat_map(|pd| pd.irqs.iter().map(move |irq| (pd, irq))) {
         if let Some((other, line)) = seen.insert(irq.number, (&pd.name, irq.line)) {
             report.at(irq.line, format!("interrupt {} already belongs to PD `{other}` (line {line})", irq.number));
+        }
+    }
+}
+
+/// On QEMU's `virt` boards the interrupt of a virtio-mmio slot follows from
+/// its address. A driver that waits for another's would hang without a word.
+fn virtio(system: &System, report: &mut Report<'_>) {
+    const BUS: std::ops::Range<u64> = 0xa00_0000..0xa00_4000;
+    const STRIDE: u64 = 0x200;
+    const FIRST_IRQ: u64 = 48;
+    for pd in &system.pds {
+        let regions = pd.maps.iter().filter_map(|m| system.region(&m.region)).filter(|r| r.name.starts_with("virtio_"));
+        let [irq] = &pd.irqs[..] else { continue };
+        for (region, address) in regions.filter_map(|r| Some((r, r.phys_addr.filter(|a| BUS.contains(a))?))) {
+            let first = FIRST_IRQ + (address - BUS.start) / STRIDE;
+            let last = first + PAGE / STRIDE - 1;
+            if !(first..=last).contains(&irq.number) {
+                report.at(irq.line, format!("interrupt {} is not that of a device in the page of `{}`, which has {first} to {last}: slot N has {FIRST_IRQ} + N", irq.number, region.name));
+            }
         }
     }
 }
