@@ -19,6 +19,7 @@
 
 #![allow(unsafe_code)]
 
+use alloc::boxed::Box;
 use core::ptr::NonNull;
 use core::slice;
 
@@ -64,13 +65,14 @@ const STATUS_LINK_UP: u8 = 1;
 
 /// One direction: a queue, its headers and its data region.
 struct Direction<H: Hal> {
-    queue: VirtQueue<H, QUEUE_SIZE>,
+    /// On the heap, as it holds 4 KiB.
+    queue: Box<VirtQueue<H, QUEUE_SIZE>>,
     index: u16,
     headers: NonNull<u8>,
     header_len: usize,
     data: SharedMemory,
     /// By head descriptor: the chain's buffer and length, or [`NONE`].
-    chains: [(u16, u16); QUEUE_SIZE],
+    chains: Box<[(u16, u16); QUEUE_SIZE]>,
     pending: usize,
     /// The device broke the rules; nothing more is taken from it.
     broken: bool,
@@ -78,13 +80,13 @@ struct Direction<H: Hal> {
 
 impl<H: Hal> Direction<H> {
     fn new<T: Transport>(transport: &mut T, index: u16, header_len: usize, data: SharedMemory) -> Result<Self, Error> {
-        let queue = VirtQueue::new(transport, index, false, false)?;
+        let queue = Box::new(VirtQueue::new(transport, index, false, false)?);
         let pages = (QUEUE_SIZE * HEADER_STRIDE).div_ceil(PAGE_SIZE);
         let (paddr, headers) = H::dma_alloc(pages, BufferDirection::Both);
         if paddr == 0 {
             return Err(Error::DmaError);
         }
-        Ok(Self { queue, index, headers, header_len, data, chains: [(NONE, 0); QUEUE_SIZE], pending: 0, broken: false })
+        Ok(Self { queue, index, headers, header_len, data, chains: Box::new([(NONE, 0); QUEUE_SIZE]), pending: 0, broken: false })
     }
 
     fn room(&self) -> usize {

@@ -4,6 +4,7 @@
 //! A PD binary is a few lines: it names its heap size and its start function,
 //! with [`server!`] for a [`Component`](strait_pd::Component), which runs when
 //! something happens, or [`client!`] for a function that runs its own loop.
+//! The heap is a multiple of 64 KiB.
 //! Everything else comes from the configuration region that the Microkit tool
 //! maps and whose address it writes into the symbol `strait_config`.
 //!
@@ -32,6 +33,14 @@ pub use virtio_drivers;
 #[doc(hidden)]
 pub use sel4_microkit;
 
+/// The allocator takes memory in steps of this size.
+const HEAP_STEP: usize = 64 * 1024;
+
+#[doc(hidden)]
+pub const fn __check_heap(size: usize) {
+    assert!(size > 0 && size.is_multiple_of(HEAP_STEP), "the heap must be a multiple of 64 KiB");
+}
+
 /// Makes the binary a server: `main` is a function from
 /// [`Environment`](strait_pd::Environment) to
 /// `Result<impl Component, impl Display>`.
@@ -42,6 +51,7 @@ pub use sel4_microkit;
 #[macro_export]
 macro_rules! server {
     (heap = $heap:expr, main = $main:expr $(,)?) => {
+        const _: () = $crate::__check_heap($heap);
         fn __strait_init() -> $crate::Never {
             $crate::__server($main)
         }
@@ -54,6 +64,7 @@ macro_rules! server {
 #[macro_export]
 macro_rules! client {
     (heap = $heap:expr, main = $main:expr $(,)?) => {
+        const _: () = $crate::__check_heap($heap);
         fn __strait_init() -> $crate::Never {
             $crate::__client($main)
         }

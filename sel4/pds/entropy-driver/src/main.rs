@@ -13,7 +13,7 @@ use strait_pd::{Component, Environment};
 use strait_sel4::virtio_drivers::transport::DeviceType;
 use strait_sel4::{dma, paddr, virtio};
 
-strait_sel4::server!(heap = 16 * 1024, main = start);
+strait_sel4::server!(heap = 64 * 1024, main = start);
 
 fn start(env: Environment) -> Result<impl Component, String> {
     let region = |name: &str| env.region(name).map_err(|e| format!("{e}"));

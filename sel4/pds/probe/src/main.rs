@@ -1,107 +1,74 @@
-//! Checks what the runtime supplies below Rust: the memory functions against
-//! plain loops, and that the clock runs. Prints the sentinel `probe: all well`.
+//! Boot test of what lies below `net_server`, whose place it takes in
+//! `tests/drivers.system`: the runtime's memory functions and clock, a sleep by
+//! the timer, random words, and an ARP exchange with the gateway of QEMU's user
+//! network. Prints the sentinel `probe: all well`.
+
 #![no_std]
 #![no_main]
 
 extern crate alloc;
 
-use alloc::vec::Vec;
-use core::hint::black_box;
-use strait_pd::Environment;
+mod link;
+mod memory;
+
+use strait_abi::{entropy, log::Logger, timer};
+use strait_pd::{Channel, Environment, Message};
 
 strait_sel4::client!(heap = 0x40000, main = main);
 
-unsafe extern "C" {
-    fn memcpy(d: *mut u8, s: *const u8, n: usize) -> *mut u8;
-    fn memmove(d: *mut u8, s: *const u8, n: usize) -> *mut u8;
-    fn memset(d: *mut u8, c: i32, n: usize) -> *mut u8;
-    fn memcmp(a: *const u8, b: *const u8, n: usize) -> i32;
-}
-
-const SPAN: usize = 1200;
-
-fn pattern(salt: usize) -> Vec<u8> {
-    (0..SPAN).map(|i| black_box((i * 131 + salt * 17 + (i >> 8)) as u8)).collect()
-}
-
-fn lengths() -> impl Iterator<Item = usize> {
-    (0..=200).chain([255, 256, 257, 320, 321, 511, 512, 700, 1000])
-}
-
-fn slow_eq(a: &[u8], b: &[u8]) -> bool {
-    (0..a.len()).all(|i| black_box(a[i]) == black_box(b[i]))
-}
-
-fn check_memory() -> usize {
-    let mut bad = 0;
-    for n in lengths() {
-        for (d, s) in [(0, 0), (1, 0), (0, 1), (7, 3), (33, 40), (40, 33), (64, 0), (0, 64), (100, 99), (99, 100)] {
-            let source = pattern(1);
-            let mut apart = pattern(2);
-            let mut expect = apart.clone();
-            for i in 0..n {
-                expect[d + i] = black_box(source[s + i]);
-            }
-            // SAFETY: both vectors are SPAN long and n + 100 does not exceed it.
-            let r = unsafe { memcpy(apart.as_mut_ptr().add(d), source.as_ptr().add(s), n) };
-            bad += usize::from(!slow_eq(&apart, &expect) || r as usize != apart.as_ptr() as usize + d);
-
-            let mut within = pattern(3);
-            let mut expect = within.clone();
-            let old = within.clone();
-            for i in 0..n {
-                expect[d + i] = black_box(old[s + i]);
-            }
-            let p = within.as_mut_ptr();
-            // SAFETY: as above, in one vector.
-            unsafe { memmove(p.add(d), p.add(s), n) };
-            bad += usize::from(!slow_eq(&within, &expect));
-        }
-        for d in [0, 1, 5, 16, 31] {
-            let mut v = pattern(4);
-            let mut expect = v.clone();
-            for i in 0..n {
-                expect[d + i] = black_box(0xa5);
-            }
-            // SAFETY: d + n is below SPAN.
-            unsafe { memset(v.as_mut_ptr().add(d), 0x1a5, n) };
-            bad += usize::from(!slow_eq(&v, &expect));
-
-            let a = pattern(5);
-            let mut b = a.clone();
-            // SAFETY: d + n is below SPAN.
-            let compare = |b: &[u8]| unsafe { memcmp(a.as_ptr().add(d), b.as_ptr().add(d), n) };
-            bad += usize::from(compare(&b) != 0);
-            for at in [0, n / 2, n.saturating_sub(1)] {
-                if at < n {
-                    let old = b[d + at];
-                    b[d + at] = old ^ 0x80;
-                    let expect_less = old < b[d + at];
-                    let r = compare(&b);
-                    bad += usize::from(if expect_less { r >= 0 } else { r <= 0 });
-                    b[d + at] = old;
-                }
-            }
-        }
-    }
-    bad
-}
+/// What the sleep asks for, and what it may take.
+const NAP: u64 = 100_000_000;
+const NAP_MOST: u64 = 400_000_000;
 
 fn main(env: Environment) -> ! {
-    let say = |s: alloc::string::String| env.pd.debug_write(s.as_bytes());
-    let bad = check_memory();
-    let (a, b) = (env.pd.now(), env.pd.now());
-    // Unaligned on purpose: the image is built to rely on it.
-    let bytes = pattern(6);
-    // SAFETY: inside the vector.
-    let word = unsafe { bytes.as_ptr().add(3).cast::<u64>().read_unaligned() };
-    let expect = u64::from_le_bytes(core::array::from_fn(|i| bytes[3 + i]));
-    if bad == 0 && b >= a && a > 0 && word == expect {
-        say(alloc::format!("{}: all well\n", env.config.name));
+    let log = Logger::new(&env);
+    let mut failed = memory::check();
+    let mut check = |what: &str, ok: bool| {
+        log.line(format_args!("{what}: {}", if ok { "ok" } else { "FAILED" }));
+        failed += usize::from(!ok);
+    };
+    check("unaligned access", memory::unaligned_works());
+    check("sleep", sleeps(&env));
+    check("random words", random(&env));
+    check("arp exchange", link::exchange(&env, &log));
+    if failed == 0 {
+        log.line(format_args!("probe: all well"));
     } else {
-        say(alloc::format!("{}: {bad} memory checks failed, clock {a} {b}\n", env.config.name));
+        log.line(format_args!("probe: {failed} checks failed"));
     }
     loop {
         env.pd.wait();
     }
+}
+
+fn sleep(env: &Environment, channel: Channel, ns: u64) {
+    let mut message = Message::from_words(timer::SET_TIMEOUT, &[ns]);
+    env.pd.call(channel, &mut message);
+    while !env.pd.wait().contains(channel) {}
+}
+
+fn sleeps(env: &Environment) -> bool {
+    let Ok(channel) = env.channel("timer_driver") else { return false };
+    (0..3).all(|_| {
+        let before = env.pd.now();
+        sleep(env, channel, NAP);
+        let mut message = Message::new(timer::GET_TIME);
+        env.pd.call(channel, &mut message);
+        let slept = env.pd.now() - before;
+        message.words().first().is_some_and(|t| *t > before) && (NAP..NAP_MOST).contains(&slept)
+    })
+}
+
+fn random(env: &Environment) -> bool {
+    let Ok(channel) = env.channel("entropy_driver") else { return false };
+    let mut last = [0; 8];
+    (0..100).all(|_| {
+        let mut message = Message::from_words(entropy::GET_WORDS, &[8]);
+        env.pd.call(channel, &mut message);
+        let fresh = message.label == entropy::OK && message.words().len() == 8 && message.words() != last;
+        if fresh {
+            last.copy_from_slice(message.words());
+        }
+        fresh
+    })
 }

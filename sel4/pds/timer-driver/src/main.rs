@@ -7,7 +7,7 @@ use strait_pd::{Component, ConfigError, Environment};
 use strait_sel4::clock::PhysicalTimer;
 use strait_timer_driver::{TimerDevice, TimerDriver};
 
-strait_sel4::server!(heap = 16 * 1024, main = start);
+strait_sel4::server!(heap = 64 * 1024, main = start);
 
 struct Device(PhysicalTimer);
 
