@@ -315,7 +315,15 @@ impl<D: NetDevice> Component for EthDriver<D> {
                 let c = &self.counters;
                 message.set(
                     0,
-                    &[c.rx_frames, c.tx_frames, c.rx_dropped, c.bad_descriptors, c.bad_indices, c.interrupts, c.signals],
+                    &[
+                        c.rx_frames,
+                        c.tx_frames,
+                        c.rx_dropped,
+                        c.bad_descriptors,
+                        c.bad_indices,
+                        c.interrupts,
+                        c.signals,
+                    ],
                 );
             }
             _ => message.set(u64::MAX >> 12, &[]),

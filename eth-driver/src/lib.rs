@@ -36,3 +36,6 @@ pub mod virtio;
 
 pub use device::NetDevice;
 pub use driver::{Counters, EthDriver};
+
+#[cfg(test)]
+mod tests;

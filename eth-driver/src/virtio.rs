@@ -86,7 +86,16 @@ impl<H: Hal> Direction<H> {
         if paddr == 0 {
             return Err(Error::DmaError);
         }
-        Ok(Self { queue, index, headers, header_len, data, chains: Box::new([(NONE, 0); QUEUE_SIZE]), pending: 0, broken: false })
+        Ok(Self {
+            queue,
+            index,
+            headers,
+            header_len,
+            data,
+            chains: Box::new([(NONE, 0); QUEUE_SIZE]),
+            pending: 0,
+            broken: false,
+        })
     }
 
     fn room(&self) -> usize {
@@ -123,7 +132,11 @@ impl<H: Hal> Direction<H> {
         // SAFETY: header and frame stay valid for ever and are not accessed
         // until `take` has got the chain back.
         let head = unsafe {
-            if self.index == RX { self.queue.add(&[], &mut [header, frame]) } else { self.queue.add(&[header, frame], &mut []) }
+            if self.index == RX {
+                self.queue.add(&[], &mut [header, frame])
+            } else {
+                self.queue.add(&[header, frame], &mut [])
+            }
         };
         if let Ok(head) = head {
             self.chains[usize::from(head)] = (slot, len);
@@ -205,8 +218,7 @@ impl<H: Hal, T: Transport> NetDevice for VirtioNet<H, T> {
 
     fn link_up(&self) -> bool {
         // Without the feature the link is taken as up (virtio 1.2, 5.1.4.2).
-        !self.has_status
-            || self.transport.read_config_space::<u8>(CONFIG_STATUS).is_ok_and(|s| s & STATUS_LINK_UP != 0)
+        !self.has_status || self.transport.read_config_space::<u8>(CONFIG_STATUS).is_ok_and(|s| s & STATUS_LINK_UP != 0)
     }
 
     fn ack_interrupt(&mut self) {

@@ -28,10 +28,10 @@ pub mod virtio;
 
 pub use entry::{__client, __server, Never};
 pub use microkit::Microkit;
-#[cfg(feature = "virtio")]
-pub use virtio_drivers;
 #[doc(hidden)]
 pub use sel4_microkit;
+#[cfg(feature = "virtio")]
+pub use virtio_drivers;
 
 /// The allocator takes memory in steps of this size.
 const HEAP_STEP: usize = 64 * 1024;

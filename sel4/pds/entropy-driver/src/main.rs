@@ -18,9 +18,11 @@ strait_sel4::server!(heap = 64 * 1024, main = start);
 fn start(env: Environment) -> Result<impl Component, String> {
     let region = |name: &str| env.region(name).map_err(|e| format!("{e}"));
     dma::init(region("entropy_driver_dma")?, paddr!(entropy_driver_dma_paddr));
-    let transport = virtio::find(region("virtio_rng")?, DeviceType::EntropySource)
-        .ok_or("no virtio-rng device in the page of virtio_rng; give QEMU `-device virtio-rng-device,bus=virtio-mmio-bus.8`")?;
-    let source = VirtioRng::<dma::Regions, _>::new(transport).map_err(|e| format!("the virtio-rng device does not start: {e}"))?;
+    let transport = virtio::find(region("virtio_rng")?, DeviceType::EntropySource).ok_or(
+        "no virtio-rng device in the page of virtio_rng; give QEMU `-device virtio-rng-device,bus=virtio-mmio-bus.8`",
+    )?;
+    let source = VirtioRng::<dma::Regions, _>::new(transport)
+        .map_err(|e| format!("the virtio-rng device does not start: {e}"))?;
     Logger::new(&env).line(format_args!("virtio-rng"));
     Ok(EntropyDriver::new(source))
 }

@@ -29,15 +29,22 @@ fn start(env: Environment) -> Result<impl Component, String> {
         return Err("too many data regions".into());
     }
 
-    let transport = virtio::find(region("virtio_net")?, DeviceType::Network)
-        .ok_or("no virtio-net device in the page of virtio_net; give QEMU `-device virtio-net-device,bus=virtio-mmio-bus.0`")?;
-    let device = VirtioNet::<dma::Regions, _>::new(transport, SharedMemory::attach(rx_data), SharedMemory::attach(tx_data))
-        .map_err(|e| format!("the virtio-net device does not start: {e}"))?;
+    let transport = virtio::find(region("virtio_net")?, DeviceType::Network).ok_or(
+        "no virtio-net device in the page of virtio_net; give QEMU `-device virtio-net-device,bus=virtio-mmio-bus.0`",
+    )?;
+    let device =
+        VirtioNet::<dma::Regions, _>::new(transport, SharedMemory::attach(rx_data), SharedMemory::attach(tx_data))
+            .map_err(|e| format!("the virtio-net device does not start: {e}"))?;
     let m = device.mac();
     let log = Logger::new(&env);
     log.line(format_args!(
         "virtio-net {:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}, link {}",
-        m[0], m[1], m[2], m[3], m[4], m[5],
+        m[0],
+        m[1],
+        m[2],
+        m[3],
+        m[4],
+        m[5],
         if device.link_up() { "up" } else { "down" }
     ));
 
