@@ -1,0 +1,149 @@
+//! Moving records: one attempt, never sleeping.
+
+use strait_abi::{
+    Address, Errno,
+    address::{AF_INET, AF_INET6, AF_UNSPEC},
+    net::RecordHeader,
+    session::status,
+    socket::{MSG_OOB, MSG_PEEK, MSG_TRUNC},
+};
+use strait_ring::{PAGE, paged::RING_BYTES};
+use zerocopy::{FromZeros, IntoBytes};
+
+use crate::socket::Socket;
+
+/// The longest record that a ring takes.
+const MAX_RECORD: u32 = RING_BYTES - PAGE as u32;
+
+impl Socket {
+    /// Length of the datagram that comes next; 0 without one.
+    pub fn next_datagram(&self) -> Result<usize, Errno> {
+        let rx = self.rx.borrow();
+        if rx.available() == 0 { Ok(0) } else { Ok(header(&rx)?.0.data as usize) }
+    }
+
+    /// recvfrom(2): EAGAIN if it would have to wait. The sender goes to `from`.
+    /// The part that `into` has no room for is lost; with MSG_TRUNC the length
+    /// of the whole is given.
+    #[inline]
+    pub fn receive_datagram(&self, into: &mut [u8], flags: u32, from: Option<&mut Address>) -> Result<usize, Errno> {
+        let status = self.status();
+        if status & status::ERR != 0 {
+            self.check_error()?;
+        }
+        let mut rx = self.rx.borrow_mut();
+        let available = rx.available();
+        if available == 0 {
+            return self.no_datagram(status);
+        }
+        let (header, total) = header(&rx)?;
+        if let Some(from) = from {
+            *from = Address::EMPTY;
+            if header.address != 0 {
+                let mut bytes = [0; strait_abi::address::MAX_LEN];
+                let bytes = bytes.get_mut(..usize::from(header.address)).ok_or(Errno::EIO)?;
+                rx.copy(RecordHeader::BYTES as u32, bytes).ok_or(Errno::EIO)?;
+                *from = Address::from_bytes(bytes)?;
+            }
+        }
+        let len = header.data as usize;
+        let n = len.min(into.len());
+        rx.copy(header.data_offset(), &mut into[..n]).ok_or(Errno::EIO)?;
+        if flags & MSG_PEEK == 0 {
+            rx.consume(total);
+            drop(rx);
+            self.taken(total == available);
+        }
+        Ok(if flags & MSG_TRUNC != 0 { len } else { n })
+    }
+
+    #[cold]
+    fn no_datagram(&self, status: u32) -> Result<usize, Errno> {
+        if status & status::RDHUP != 0 {
+            Ok(0)
+        } else if self.is_connected_type() && status & status::CONNECTED == 0 && !self.connecting.get() {
+            Err(Errno::ENOTCONN)
+        } else {
+            Err(Errno::EAGAIN)
+        }
+    }
+
+    /// sendto(2): EAGAIN if there is no room; then an event will tell when
+    /// there is.
+    #[inline]
+    pub fn send_datagram(&self, data: &[u8], flags: u32, to: Option<&Address>) -> Result<usize, Errno> {
+        let status = self.status();
+        if flags & MSG_OOB != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if data.len() > self.longest_datagram() {
+            return Err(Errno::EMSGSIZE);
+        }
+        let to = self.destination(to)?;
+        if status & (status::ERR | status::WRSHUT) != 0 {
+            if status & status::ERR != 0 {
+                self.check_error()?;
+            }
+            if status & status::WRSHUT != 0 {
+                return Err(Errno::EPIPE);
+            }
+        }
+        let header = RecordHeader { data: data.len() as u32, address: to.len() as u16, control: 0 };
+        let total = header.total().filter(|n| *n <= MAX_RECORD).ok_or(Errno::EMSGSIZE)?;
+        let mut tx = self.tx.borrow_mut();
+        if tx.room() < total {
+            self.want(&tx, total);
+            // Room may have appeared while the wish for it was on its way.
+            if tx.room() < total {
+                return Err(Errno::EAGAIN);
+            }
+        }
+        self.want_nothing(&tx);
+        tx.stage(0, header.as_bytes()).ok_or(Errno::EIO)?;
+        tx.stage(RecordHeader::BYTES as u32, to).ok_or(Errno::EIO)?;
+        tx.stage(header.data_offset(), data).ok_or(Errno::EIO)?;
+        tx.commit(total);
+        drop(tx);
+        self.doorbell();
+        Ok(data.len())
+    }
+
+    /// What IP can carry over UDP; other families have their records' limit.
+    fn longest_datagram(&self) -> usize {
+        match self.family {
+            AF_INET => 65_507,
+            AF_INET6 => 65_527,
+            _ => MAX_RECORD as usize,
+        }
+    }
+
+    /// The bytes of the address to send to, empty for the peer.
+    fn destination<'a>(&self, to: Option<&'a Address>) -> Result<&'a [u8], Errno> {
+        let Some(to) = to.filter(|to| !to.as_bytes().is_empty()) else {
+            return if self.has_peer.get() || self.is_connected_type() { Ok(&[]) } else { Err(Errno::EDESTADDRREQ) };
+        };
+        if self.is_inet() {
+            match to.family() {
+                // Linux takes AF_UNSPEC for AF_INET.
+                Some(AF_UNSPEC) if self.family == AF_INET && to.as_bytes().len() >= 16 => {}
+                _ if to.to_inet()?.port() == 0 => return Err(Errno::EINVAL),
+                Some(AF_INET6) if self.family == AF_INET => return Err(Errno::EAFNOSUPPORT),
+                _ => {}
+            }
+        }
+        Ok(to.as_bytes())
+    }
+}
+
+/// The header of the next record and its length in the ring. EIO if they make
+/// no sense.
+fn header(rx: &strait_ring::paged::ClientConsumer) -> Result<(RecordHeader, u32), Errno> {
+    let mut header = RecordHeader::new_zeroed();
+    let available = rx.available();
+    if available < RecordHeader::BYTES as u32 {
+        return Err(Errno::EIO);
+    }
+    rx.copy(0, header.as_mut_bytes()).ok_or(Errno::EIO)?;
+    let total = header.total().filter(|total| *total <= available).ok_or(Errno::EIO)?;
+    Ok((header, total))
+}

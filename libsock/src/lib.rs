@@ -1,0 +1,44 @@
+//! Sockets for components.
+//!
+//! | layer | for whom |
+//! |---|---|
+//! | [`posix`] | descriptor calls with the errors of Linux: ports of existing code, and the base of the rest |
+//! | [`Process::wait_events`] | servers that run an event loop over many sockets |
+//! | [`net`] | `TcpStream`, `TcpListener`, `UdpSocket` as in `std::net` |
+//! | [`resolve`] | names to addresses, by DNS |
+//!
+//! All of them work on a [`Process`], made once from the PD's
+//! [`Environment`](strait_pd::Environment). There are no globals; clones of a
+//! `Process` are the same process.
+//!
+//! Data moves through memory that the PD shares with `net_server`: sending and
+//! receiving make no system call as long as there is data and room. Waiting
+//! sleeps on the PD's notifications, all of them: notifications on channels
+//! that are not the library's are kept for
+//! [`Process::take_foreign_notifications`].
+//!
+//! Limits: one thread. Calls with a timeout need a channel to `timer_driver`,
+//! see [`Process::new`].
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod datagram;
+mod descriptor;
+mod event;
+#[cfg(test)]
+mod fake;
+pub mod net;
+pub mod posix;
+mod process;
+pub mod resolve;
+mod session;
+mod socket;
+mod stream;
+mod wait;
+
+pub use event::Event;
+pub use process::{Process, StartError};
+pub use strait_abi::{Address, Errno};

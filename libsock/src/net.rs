@@ -1,0 +1,1 @@
+//! Types shaped like those of `std::net`.

@@ -1,0 +1,190 @@
+//! The object that everything hangs on.
+
+use alloc::{format, rc::Rc};
+use core::{cell::RefCell, fmt, time::Duration};
+
+use strait_abi::{Errno, session::SessionRegion};
+use strait_pd::{ChannelSet, ConfigError, Environment, PdRef};
+use strait_ring::SharedMemory;
+
+use crate::{
+    descriptor::{Fd, Object, Table},
+    event::Pending,
+    session::Net,
+    socket::Socket,
+    wait::{Deadline, Waiter},
+};
+
+/// The client side of all sessions of a PD, and its descriptors.
+///
+/// A clone is the same process.
+#[derive(Clone)]
+pub struct Process(Rc<Inner>);
+
+struct Inner {
+    pd: PdRef,
+    waiter: Waiter,
+    net: Option<Rc<Net>>,
+    table: RefCell<Table>,
+    pending: RefCell<Pending>,
+}
+
+/// Why a process cannot be made of an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartError {
+    /// There is a session region but no channel, or the other way round.
+    Config(ConfigError),
+    /// The session region is too small or too large.
+    SessionSize,
+    /// `net_server` refuses the session: EPROTO if it speaks another version.
+    Refused(Errno),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(e) => e.fmt(f),
+            Self::SessionSize => f.write_str("the region `<pd>_net` must have 64 KiB to 256 MiB"),
+            Self::Refused(Errno::EPROTO) => {
+                f.write_str("net_server speaks another version of the protocol; rebuild the image")
+            }
+            Self::Refused(e) => write!(f, "net_server refuses the session: {e}"),
+        }
+    }
+}
+
+impl core::error::Error for StartError {}
+
+impl Process {
+    /// The process of the PD that `env` describes. It uses, as far as the
+    /// system description has them:
+    ///
+    /// - the region `<pd>_net` and the channel to `net_server`: sockets.
+    ///   Without both of them, sockets give EAFNOSUPPORT;
+    /// - the channel to `timer_driver`: calls with a timeout (SO_RCVTIMEO,
+    ///   poll, ...). Without it, they give ENOSYS where they would sleep. One
+    ///   timeout is pending on the channel at a time: do not use it otherwise.
+    pub fn new(env: &Environment) -> Result<Self, StartError> {
+        let net = match (env.region(&format!("{}_net", env.config.name)), env.channel("net_server")) {
+            (Ok(region), Ok(channel)) => {
+                let region = SessionRegion::new(SharedMemory::attach(region)).ok_or(StartError::SessionSize)?;
+                Some(Rc::new(Net::open(env.pd, channel, region).map_err(StartError::Refused)?))
+            }
+            (Err(_), Err(_)) => None,
+            (Err(e), _) | (_, Err(e)) => return Err(StartError::Config(e)),
+        };
+        let waiter = Waiter::new(env.pd, env.channel("timer_driver").ok(), net.clone());
+        let sockets = net.as_ref().map_or(0, |net| net.region().sockets());
+        Ok(Self(Rc::new(Inner {
+            pd: env.pd,
+            waiter,
+            net,
+            table: RefCell::new(Table::new()),
+            pending: RefCell::new(Pending::new(sockets)),
+        })))
+    }
+
+    /// Puts notifications of the server off until the process sleeps next, and
+    /// then spends one system call for both. For event loops: what a turn of
+    /// the loop sends, leaves when the turn is over. Whoever does not sleep
+    /// for long calls [`flush`](Self::flush).
+    pub fn defer_notify(&self, defer: bool) {
+        if let Some(net) = &self.0.net {
+            net.set_defer(defer);
+        }
+    }
+
+    /// Sends a notification that was put off.
+    pub fn flush(&self) {
+        if let Some(net) = &self.0.net {
+            net.flush();
+        }
+    }
+
+    /// Takes the notifications that arrived for channels that are not the
+    /// library's while it slept.
+    pub fn take_foreign_notifications(&self) -> ChannelSet {
+        self.0.waiter.take_foreign()
+    }
+
+    /// Sleeps for `duration`. ENOSYS without a channel to `timer_driver`.
+    pub fn sleep(&self, duration: Duration) -> Result<(), Errno> {
+        let deadline = self.0.waiter.deadline(Some(nanos(duration)));
+        loop {
+            match self.0.waiter.sleep(deadline) {
+                Err(Errno::EAGAIN) => return Ok(()),
+                other => other?,
+            }
+        }
+    }
+
+    /// Time since some fixed point in the past; monotonic.
+    pub fn now(&self) -> Duration {
+        Duration::from_nanos(self.0.pd.now())
+    }
+
+    /// How many descriptors there can be (RLIMIT_NOFILE); 1,024 at first.
+    /// Those in use stay.
+    pub fn set_descriptor_limit(&self, limit: usize) {
+        self.0.table.borrow_mut().set_limit(limit);
+    }
+
+    pub(crate) fn waiter(&self) -> &Waiter {
+        &self.0.waiter
+    }
+
+    pub(crate) fn table(&self) -> &RefCell<Table> {
+        &self.0.table
+    }
+
+    pub(crate) fn pending(&self) -> &RefCell<Pending> {
+        &self.0.pending
+    }
+
+    /// The session; EAFNOSUPPORT without one.
+    pub(crate) fn net(&self) -> Result<&Rc<Net>, Errno> {
+        self.0.net.as_ref().ok_or(Errno::EAFNOSUPPORT)
+    }
+
+    /// What `fd` stands for.
+    #[inline]
+    pub(crate) fn object(&self, fd: Fd) -> Result<Object, Errno> {
+        Ok(self.0.table.borrow().get(fd)?.object.clone())
+    }
+
+    /// The socket that `fd` stands for; ENOTSOCK if it is another object.
+    #[inline]
+    pub(crate) fn socket_of(&self, fd: Fd) -> Result<Rc<Socket>, Errno> {
+        match &self.0.table.borrow().get(fd)?.object {
+            Object::Socket(socket) => Ok(socket.clone()),
+            #[allow(unreachable_patterns, reason = "objects of other kinds")]
+            _ => Err(Errno::ENOTSOCK),
+        }
+    }
+
+    /// Does `attempt` until it gives something else than EAGAIN, sleeping in
+    /// between. EAGAIN after `timeout` nanoseconds.
+    pub(crate) fn until<T>(
+        &self,
+        timeout: Option<u64>,
+        mut attempt: impl FnMut() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let deadline: Option<Deadline> = self.0.waiter.deadline(timeout);
+        let signal = self.net()?.region().to_client();
+        loop {
+            signal.arm();
+            match attempt() {
+                Err(Errno::EAGAIN) => self.0.waiter.sleep(deadline)?,
+                done => {
+                    signal.disarm();
+                    return done;
+                }
+            }
+        }
+    }
+}
+
+/// A duration in nanoseconds, as far as they fit.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,164 @@
+//! One socket: its rings, and what the library itself knows of it.
+
+use alloc::rc::Rc;
+use core::{
+    cell::{Cell, RefCell},
+    sync::atomic::{Ordering, fence},
+};
+
+use strait_abi::{
+    Errno,
+    address::{AF_INET, AF_INET6},
+    net::{Handle, Request},
+    session::status,
+    socket::{SO_ERROR, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET},
+};
+use strait_ring::paged::{ClientConsumer, ClientProducer, Slot};
+
+use crate::session::Net;
+
+/// A socket of the session; the server closes its end when it is dropped.
+pub struct Socket {
+    pub net: Rc<Net>,
+    pub handle: Handle,
+    pub family: u16,
+    pub kind: u16,
+    pub protocol: u16,
+    pub slot: &'static Slot,
+    pub rx: RefCell<ClientConsumer>,
+    pub tx: RefCell<ClientProducer>,
+    /// O_NONBLOCK.
+    pub nonblocking: Cell<bool>,
+    /// SO_RCVTIMEO and SO_SNDTIMEO in nanoseconds.
+    pub receive_timeout: Cell<Option<u64>>,
+    pub send_timeout: Cell<Option<u64>>,
+    pub listening: Cell<bool>,
+    /// A connect is under way.
+    pub connecting: Cell<bool>,
+    /// A datagram socket has a peer.
+    pub has_peer: Cell<bool>,
+    /// Bytes of room that the last send lacked; 0 if it did not.
+    pub wanted: Cell<u32>,
+}
+
+impl Socket {
+    /// The socket that the server calls `handle`. EPROTO if there is none such.
+    pub fn new(net: &Rc<Net>, handle: u32, family: u16, kind: u16, protocol: u16) -> Result<Self, Errno> {
+        let slot = net.region().slot(handle as usize).ok_or(Errno::EPROTO)?;
+        let memory = net.region().memory();
+        Ok(Self {
+            net: net.clone(),
+            handle: handle as Handle,
+            family,
+            kind,
+            protocol,
+            slot,
+            rx: RefCell::new(ClientConsumer::new(memory, slot)),
+            tx: RefCell::new(ClientProducer::new(memory, slot)),
+            nonblocking: Cell::new(false),
+            receive_timeout: Cell::new(None),
+            send_timeout: Cell::new(None),
+            listening: Cell::new(false),
+            connecting: Cell::new(false),
+            has_peer: Cell::new(false),
+            wanted: Cell::new(0),
+        })
+    }
+
+    /// Whether data is a sequence of bytes, without records.
+    #[inline]
+    pub fn is_stream(&self) -> bool {
+        self.kind == SOCK_STREAM
+    }
+
+    /// Whether it must be connected before data can move.
+    pub fn is_connected_type(&self) -> bool {
+        self.kind == SOCK_STREAM || self.kind == SOCK_SEQPACKET
+    }
+
+    pub fn is_inet(&self) -> bool {
+        self.family == AF_INET || self.family == AF_INET6
+    }
+
+    #[inline]
+    pub fn status(&self) -> u32 {
+        self.slot.status.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    pub fn doorbell(&self) {
+        self.net.doorbell(self.handle);
+    }
+
+    /// After data was taken: tells the server if it waits for that.
+    #[inline]
+    pub fn taken(&self, all: bool) {
+        if all {
+            // Our head before its flag: pairs with the server's fence between
+            // setting the flag and looking at the head.
+            fence(Ordering::SeqCst);
+            if self.slot.status.load(Ordering::Relaxed) & status::RING_ON_DRAIN != 0 {
+                self.doorbell();
+            }
+        }
+    }
+
+    /// Asks the server for room for `bytes` more bytes.
+    pub fn want(&self, tx: &ClientProducer, bytes: u32) {
+        tx.want(bytes);
+        self.wanted.set(bytes);
+        self.doorbell();
+    }
+
+    /// The last send was complete: no more room is wanted.
+    #[inline]
+    pub fn want_nothing(&self, tx: &ClientProducer) {
+        if self.wanted.get() != 0 {
+            self.wanted.set(0);
+            tx.want(0);
+        }
+    }
+
+    /// Takes the pending error (SO_ERROR): the error, or `Ok` if there is none.
+    pub fn check_error(&self) -> Result<(), Errno> {
+        self.connecting.set(false);
+        let request = Request::GetOption { socket: self.handle, level: SOL_SOCKET, name: SO_ERROR };
+        let raw = self
+            .net
+            .call(&request, |reply| Ok(reply.bytes.first_chunk().map_or(reply.value, |b| u32::from_ne_bytes(*b))))?;
+        if raw == 0 { Ok(()) } else { Err(Errno::from_raw(raw.into())) }
+    }
+
+    /// The bits of poll(2) that hold now.
+    pub fn readiness(&self) -> u32 {
+        let status = self.status();
+        let mut ready = status & status::POLL;
+        if self.listening.get() {
+            return ready;
+        }
+        if status & status::RDHUP != 0 || self.rx.borrow().available() != 0 {
+            ready |= status::IN;
+        }
+        if status & status::WRSHUT != 0 {
+            ready |= status::OUT;
+        } else if ready & status::OUT != 0 && ready & status::HUP == 0 {
+            let enough = if self.is_stream() { 1 } else { self.wanted.get().max(1) };
+            if self.tx.borrow().room() < enough {
+                ready &= !status::OUT;
+            }
+        }
+        ready
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let Ok(mut watched) = self.net.watched.try_borrow_mut()
+            && let Some(entry) = watched.get_mut(usize::from(self.handle))
+        {
+            *entry = None;
+        }
+        // It can fail only if the session is gone, and with it the socket.
+        let _ = self.net.call(&Request::Close { socket: self.handle }, |_| Ok(()));
+    }
+}
