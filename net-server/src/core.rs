@@ -1,0 +1,232 @@
+//! What the engine and the families work on: sockets, sessions, links, time
+//! and randomness.
+
+use alloc::{boxed::Box, string::String, vec::Vec};
+
+use rand_chacha::{ChaCha12Rng, rand_core::Rng};
+use slab::Slab;
+use strait_abi::{Errno, session::SessionRegion, session::status};
+use strait_pd::Channel;
+use strait_ring::{
+    Misbehaved,
+    arena::Arena,
+    paged::{ServerConsumer, ServerProducer},
+};
+
+use crate::{
+    link::Links,
+    socket::{ConnectionQueue, Options, Rings, Socket, SocketId},
+};
+
+/// One client.
+pub struct Session {
+    /// The client's name in the system description.
+    pub name: String,
+    /// The channel to it.
+    pub channel: Channel,
+    /// The region shared with it.
+    pub region: SessionRegion,
+    /// The region's data pages.
+    pub arena: Arena,
+    /// Which socket is at each place.
+    pub slots: Vec<Option<SocketId>>,
+    /// Sockets that it owns, with or without a place.
+    pub sockets: usize,
+    /// Events were posted that it has not been notified of.
+    pub notify: bool,
+}
+
+impl Session {
+    pub fn new(name: String, channel: Channel, region: SessionRegion) -> Self {
+        region.set_version();
+        Self {
+            name,
+            channel,
+            region,
+            arena: region.arena(),
+            slots: alloc::vec![None; region.sockets()],
+            sockets: 0,
+            notify: false,
+        }
+    }
+
+    /// Most sockets that it may own, connections that it has not accepted yet
+    /// included.
+    fn quota(&self) -> usize {
+        2 * self.slots.len()
+    }
+
+    fn free_slot(&self) -> Option<u16> {
+        self.slots.iter().position(Option::is_none).map(|i| i as u16)
+    }
+}
+
+/// Numbers beyond those of the links.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Counters {
+    pub misbehaved: u64,
+    pub notify_driver: u64,
+    pub notify_clients: u64,
+    pub wakeups: u64,
+    pub buffer_bytes: u64,
+}
+
+/// See the module.
+pub struct Core {
+    /// Time, in nanoseconds.
+    pub now: u64,
+    pub rng: ChaCha12Rng,
+    pub links: Links,
+    pub sockets: Slab<Socket>,
+    pub sessions: Vec<Session>,
+    pub counters: Counters,
+}
+
+impl Core {
+    /// An unpredictable number.
+    pub fn random(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+
+    /// Makes a socket for a session. ENOBUFS if it owns too many.
+    pub fn add(
+        &mut self,
+        session: usize,
+        family: usize,
+        domain: u16,
+        kind: u16,
+        protocol: u16,
+    ) -> Result<SocketId, Errno> {
+        let owner = self.sessions.get_mut(session).ok_or(Errno::EIO)?;
+        if owner.sockets >= owner.quota() {
+            return Err(Errno::ENOBUFS);
+        }
+        owner.sockets += 1;
+        Ok(self.sockets.insert(Socket {
+            session,
+            family,
+            domain,
+            kind,
+            protocol,
+            open: true,
+            slot: None,
+            rings: None,
+            status: 0,
+            error: None,
+            options: Options::default(),
+            queue: None,
+            state: 0,
+        }))
+    }
+
+    /// Gives the socket a place in its session region, with rings. EMFILE if
+    /// there is none.
+    pub fn attach(&mut self, id: SocketId) -> Result<u16, Errno> {
+        let socket = self.sockets.get_mut(id).ok_or(Errno::EBADF)?;
+        let session = &mut self.sessions[socket.session];
+        let number = session.free_slot().ok_or(Errno::EMFILE)?;
+        let slot = session.region.slot(usize::from(number)).ok_or(Errno::EMFILE)?;
+        slot.reset();
+        slot.status.store(socket.status, core::sync::atomic::Ordering::Release);
+        let memory = session.region.memory();
+        socket.rings = Some(Box::new(Rings {
+            slot,
+            rx: ServerProducer::new(memory, slot),
+            tx: ServerConsumer::new(memory, slot),
+        }));
+        socket.slot = Some(number);
+        session.slots[usize::from(number)] = Some(id);
+        Ok(number)
+    }
+
+    /// Takes place, rings and pages from the socket.
+    pub fn detach(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        let session = &mut self.sessions[socket.session];
+        if let Some(mut rings) = socket.rings.take() {
+            rings.rx.close(&mut session.arena);
+            rings.tx.close(&mut session.arena);
+        }
+        if let Some(number) = socket.slot.take() {
+            session.slots[usize::from(number)] = None;
+        }
+    }
+
+    /// Ends the socket.
+    pub fn remove(&mut self, id: SocketId) {
+        self.detach(id);
+        if let Some(socket) = self.sockets.try_remove(id) {
+            self.sessions[socket.session].sockets -= 1;
+        }
+    }
+
+    /// The socket's rings with the arena of its session.
+    pub fn rings(&mut self, id: SocketId) -> Option<(&mut Rings, &mut Arena, &Options)> {
+        let socket = self.sockets.get_mut(id)?;
+        let arena = &mut self.sessions[socket.session].arena;
+        Some((socket.rings.as_deref_mut()?, arena, &socket.options))
+    }
+
+    /// Tells the client that something changed at the socket.
+    pub fn event(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.get(id) else { return };
+        let Some(slot) = socket.slot.filter(|_| socket.open) else { return };
+        let session = &mut self.sessions[socket.session];
+        session.region.events().set(usize::from(slot));
+        session.notify = true;
+    }
+
+    /// Publishes the status word, and an event if it changed.
+    pub fn set_status(&mut self, id: SocketId, status: u32) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        let status = if socket.error.is_some() { status | status::ERR } else { status };
+        if socket.status == status {
+            return;
+        }
+        socket.status = status;
+        if let Some(rings) = &socket.rings {
+            rings.slot.status.store(status, core::sync::atomic::Ordering::Release);
+            self.event(id);
+        }
+    }
+
+    /// Sets SO_ERROR.
+    pub fn set_error(&mut self, id: SocketId, errno: Errno) {
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.error = Some(errno);
+            let status = socket.status;
+            self.set_status(id, status | status::ERR);
+        }
+    }
+
+    /// Takes SO_ERROR.
+    pub fn take_error(&mut self, id: SocketId) -> Option<Errno> {
+        let socket = self.sockets.get_mut(id)?;
+        let error = socket.error.take()?;
+        let status = socket.status & !status::ERR;
+        self.set_status(id, status);
+        Some(error)
+    }
+
+    /// Counts a client's breach of the ring protocol and fails its socket.
+    pub fn punish(&mut self, id: SocketId, _: Misbehaved) {
+        self.counters.misbehaved += 1;
+        self.set_error(id, Errno::EPROTO);
+    }
+
+    /// The connection queue of a listener.
+    pub fn queue(&mut self, id: SocketId) -> Option<&mut ConnectionQueue> {
+        self.sockets.get_mut(id)?.queue.as_mut()
+    }
+
+    /// Tells whether a listener has something to accept.
+    pub fn update_listener(&mut self, id: SocketId) {
+        if let Some(queue) = self.queue(id) {
+            let ready = !queue.complete.is_empty();
+            self.set_status(id, if ready { status::IN } else { 0 });
+            if ready {
+                self.event(id);
+            }
+        }
+    }
+}

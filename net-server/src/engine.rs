@@ -1,0 +1,240 @@
+//! The generic socket engine: control calls of any session on sockets of any
+//! family.
+
+use alloc::vec::Vec;
+
+use strait_abi::{
+    Address, Errno,
+    net::{Counters, Handle, MAX_OPTION, Request},
+    session::VERSION,
+    socket as c,
+};
+
+use crate::{core::Core, family::Registry, link::Links, socket::ConnectionQueue, socket::SocketId, socket::put_int};
+
+/// The answer to a call.
+pub struct Answer {
+    /// A handle or another number.
+    pub value: u32,
+    /// An address or option value.
+    pub bytes: [u8; MAX_OPTION],
+    /// How much of `bytes` is used.
+    pub len: usize,
+}
+
+impl Answer {
+    const EMPTY: Self = Self { value: 0, bytes: [0; MAX_OPTION], len: 0 };
+
+    fn number(value: u32) -> Self {
+        Self { value, ..Self::EMPTY }
+    }
+
+    fn with(mut self, bytes: &[u8]) -> Self {
+        let n = bytes.len().min(MAX_OPTION);
+        self.bytes[..n].copy_from_slice(&bytes[..n]);
+        self.len = n;
+        self
+    }
+}
+
+fn find(core: &Core, session: usize, handle: Handle) -> Result<SocketId, Errno> {
+    let id = core.sessions[session].slots.get(usize::from(handle)).copied().flatten().ok_or(Errno::EBADF)?;
+    // A socket that was closed keeps its place until its data is out.
+    core.sockets.get(id).filter(|s| s.open).map(|_| id).ok_or(Errno::EBADF)
+}
+
+/// Serves one call of a session.
+pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &Request<'_>) -> Result<Answer, Errno> {
+    let with = |core: &Core, handle: Handle| {
+        let id = find(core, session, handle)?;
+        Ok::<_, Errno>((id, core.sockets[id].family))
+    };
+    match *request {
+        Request::Hello { version } => {
+            if version != VERSION {
+                return Err(Errno::EPROTO);
+            }
+            close_all(core, families, session);
+        }
+        Request::Socket { family, kind, protocol } => {
+            let index = families.index(family)?;
+            let id = core.add(session, index, family, kind, protocol)?;
+            let made = core.attach(id).and_then(|handle| families.get(index).create(core, id).map(|()| handle));
+            return match made {
+                Ok(handle) => Ok(Answer::number(handle.into())),
+                Err(errno) => {
+                    core.remove(id);
+                    Err(errno)
+                }
+            };
+        }
+        Request::Close { socket } => {
+            let (id, family) = with(core, socket)?;
+            close(core, families, id, family);
+        }
+        Request::Bind { socket, address } => {
+            let (id, family) = with(core, socket)?;
+            families.get(family).bind(core, id, &Address::from_bytes(address)?)?;
+        }
+        Request::Listen { socket, backlog } => {
+            let (id, family) = with(core, socket)?;
+            // Linux: SOMAXCONN.
+            let backlog = backlog.min(4096);
+            match core.queue(id) {
+                Some(queue) => queue.backlog = backlog,
+                None => {
+                    let queue = ConnectionQueue { backlog, incomplete: 0, complete: Default::default() };
+                    core.sockets[id].queue = Some(queue);
+                    if let Err(errno) = families.get(family).listen(core, id) {
+                        core.sockets[id].queue = None;
+                        return Err(errno);
+                    }
+                }
+            }
+        }
+        Request::Accept { socket } => return accept(core, families, session, socket),
+        Request::Connect { socket, address } => {
+            let (id, family) = with(core, socket)?;
+            families.get(family).connect(core, id, &Address::from_bytes(address)?)?;
+        }
+        Request::Shutdown { socket, how } => {
+            let (id, family) = with(core, socket)?;
+            let (read, write) = match how {
+                c::SHUT_RD => (true, false),
+                c::SHUT_WR => (false, true),
+                c::SHUT_RDWR => (true, true),
+                _ => return Err(Errno::EINVAL),
+            };
+            families.get(family).shutdown(core, id, read, write)?;
+        }
+        Request::LocalAddress { socket } => {
+            let (id, family) = with(core, socket)?;
+            let address = families.get(family).local_address(core, id)?;
+            return Ok(Answer::EMPTY.with(address.as_bytes()));
+        }
+        Request::PeerAddress { socket } => {
+            let (id, family) = with(core, socket)?;
+            let address = families.get(family).peer_address(core, id)?;
+            return Ok(Answer::EMPTY.with(address.as_bytes()));
+        }
+        Request::SetOption { socket, level, name, value } => {
+            let (id, family) = with(core, socket)?;
+            if level == c::SOL_SOCKET {
+                core.sockets[id].set_option(name, value)?;
+            }
+            match families.get(family).set_option(core, id, level, name, value) {
+                Err(Errno::ENOPROTOOPT) if level == c::SOL_SOCKET => {}
+                other => other?,
+            }
+        }
+        Request::GetOption { socket, level, name } => {
+            let (id, family) = with(core, socket)?;
+            let mut answer = Answer::EMPTY;
+            answer.len = match (level, name) {
+                (c::SOL_SOCKET, c::SO_ERROR) => {
+                    let error = core.take_error(id).map_or(0, |e| i32::from(e.raw()));
+                    put_int(&mut answer.bytes, error)
+                }
+                (c::SOL_SOCKET, _) => core.sockets[id].get_option(name, &mut answer.bytes)?,
+                _ => families.get(family).get_option(core, id, level, name, &mut answer.bytes)?,
+            };
+            return Ok(answer);
+        }
+        Request::Ioctl { socket, .. } => {
+            with(core, socket)?;
+            return Err(Errno::ENOTTY);
+        }
+        Request::Counters => {
+            let counters = counters(core, session);
+            let mut answer = Answer::EMPTY;
+            answer.len = postcard::to_slice(&counters, &mut answer.bytes).map_err(|_| Errno::EIO)?.len();
+            return Ok(answer);
+        }
+        Request::NameServers => return Ok(name_servers(&core.links)),
+        Request::Random { bytes } => {
+            let mut answer = Answer::EMPTY;
+            answer.len = usize::from(bytes).min(MAX_OPTION);
+            for chunk in answer.bytes[..usize::from(bytes).min(MAX_OPTION)].chunks_mut(8) {
+                chunk.copy_from_slice(&core.random().to_le_bytes()[..chunk.len()]);
+            }
+            return Ok(answer);
+        }
+    }
+    Ok(Answer::EMPTY)
+}
+
+fn accept(core: &mut Core, families: &mut Registry, session: usize, socket: Handle) -> Result<Answer, Errno> {
+    let listener = find(core, session, socket)?;
+    let queue = core.queue(listener).ok_or(Errno::EINVAL)?;
+    let Some(id) = queue.complete.pop_front() else { return Err(Errno::EAGAIN) };
+    let handle = match core.attach(id) {
+        Ok(handle) => handle,
+        Err(errno) => {
+            // It stays at the head of the queue.
+            if let Some(queue) = core.queue(listener) {
+                queue.complete.push_front(id);
+            }
+            return Err(errno);
+        }
+    };
+    core.update_listener(listener);
+    let family = core.sockets[id].family;
+    let family = families.get(family);
+    family.accepted(core, id);
+    let peer = family.peer_address(core, id).unwrap_or(Address::EMPTY);
+    Ok(Answer::number(handle.into()).with(peer.as_bytes()))
+}
+
+fn close(core: &mut Core, families: &mut Registry, id: SocketId, family: usize) {
+    let waiting: Vec<SocketId> = core.queue(id).map(|q| q.complete.drain(..).collect()).unwrap_or_default();
+    for connection in waiting {
+        core.sockets[connection].open = false;
+        families.get(family).close(core, connection);
+    }
+    core.sockets[id].open = false;
+    families.get(family).close(core, id);
+}
+
+fn close_all(core: &mut Core, families: &mut Registry, session: usize) {
+    let slots = core.sessions[session].slots.clone();
+    for id in slots.into_iter().flatten() {
+        if let Some(socket) = core.sockets.get_mut(id).filter(|s| s.open) {
+            // What an earlier incarnation left is reset, not finished.
+            socket.options.linger = (true, 0);
+            let family = socket.family;
+            close(core, families, id, family);
+        }
+    }
+}
+
+fn counters(core: &Core, session: usize) -> Counters {
+    let own = &core.sessions[session];
+    let links = &core.links.counters;
+    Counters {
+        sockets: own.sockets as u32,
+        pages: own.arena.used() as u32,
+        pages_peak: own.arena.peak() as u32,
+        sockets_all: core.sockets.len() as u32,
+        pages_all: core.sessions.iter().map(|s| s.arena.used() as u32).sum(),
+        rx_frames: links.rx_frames,
+        tx_frames: links.tx_frames,
+        rx_dropped: links.rx_dropped,
+        tx_dropped: links.tx_dropped,
+        bad_descriptors: core.links.bad_descriptors(),
+        misbehaved: core.counters.misbehaved,
+        notify_driver: core.counters.notify_driver,
+        notify_clients: core.counters.notify_clients,
+        wakeups: core.counters.wakeups,
+        buffer_bytes: core.counters.buffer_bytes,
+    }
+}
+
+fn name_servers(links: &Links) -> Answer {
+    let mut answer = Answer::EMPTY;
+    for server in links.ipv4().map(|c| c.dns.as_slice()).unwrap_or_default().iter().take(8) {
+        answer.bytes[answer.len] = 4;
+        answer.bytes[answer.len + 1..answer.len + 5].copy_from_slice(&server.octets());
+        answer.len += 5;
+    }
+    answer
+}

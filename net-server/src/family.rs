@@ -1,0 +1,128 @@
+//! Address families: a table of operations registered under AF numbers.
+//!
+//! A new family is one module with an implementation of [`Family`] and one line
+//! in [`register_all`]. The engine and the session transport know no family; a
+//! number that nobody registered gives EAFNOSUPPORT.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use strait_abi::{Address, Errno};
+
+use crate::{core::Core, socket::SocketId};
+
+/// Registers every family. The one place that names them.
+pub fn register_all(registry: &mut Registry, core: &mut Core) {
+    registry.register(&[strait_abi::address::AF_INET], Box::new(crate::inet::Inet::new(core)));
+}
+
+/// What a family does. Every call returns at once: what must wait gives EAGAIN
+/// or EINPROGRESS and is told by the socket's status later.
+///
+/// The generic part of a socket (owner, rings, options, error, connection
+/// queue) is in [`Core::sockets`](crate::core::Core); a family keeps its own
+/// part under `Socket::state`.
+pub trait Family {
+    /// A socket of this family was made: checks kind and protocol, sets up the
+    /// family's part and the first status.
+    fn create(&mut self, core: &mut Core, id: SocketId) -> Result<(), Errno>;
+
+    /// bind(2).
+    fn bind(&mut self, core: &mut Core, id: SocketId, address: &Address) -> Result<(), Errno>;
+
+    /// listen(2); the engine has set up the connection queue.
+    fn listen(&mut self, core: &mut Core, id: SocketId) -> Result<(), Errno>;
+
+    /// connect(2). EINPROGRESS if the status will tell.
+    fn connect(&mut self, core: &mut Core, id: SocketId, address: &Address) -> Result<(), Errno>;
+
+    /// A connection was taken from the queue and has its rings now.
+    fn accepted(&mut self, core: &mut Core, id: SocketId);
+
+    /// shutdown(2).
+    fn shutdown(&mut self, core: &mut Core, id: SocketId, read: bool, write: bool) -> Result<(), Errno>;
+
+    /// The client closed the socket. The family calls
+    /// [`Core::remove`](crate::core::Core::remove) when nothing of it is needed
+    /// any more, here or later.
+    fn close(&mut self, core: &mut Core, id: SocketId);
+
+    /// getsockname(2).
+    fn local_address(&self, core: &Core, id: SocketId) -> Result<Address, Errno>;
+
+    /// getpeername(2).
+    fn peer_address(&self, core: &Core, id: SocketId) -> Result<Address, Errno>;
+
+    /// setsockopt(2) for what the engine does not know; ENOPROTOOPT for what
+    /// the family does not either. The engine also tells of generic options
+    /// that it has set.
+    fn set_option(&mut self, core: &mut Core, id: SocketId, level: i32, name: i32, value: &[u8]) -> Result<(), Errno>;
+
+    /// getsockopt(2) for what the engine does not know. Returns the bytes used.
+    fn get_option(
+        &mut self,
+        core: &mut Core,
+        id: SocketId,
+        level: i32,
+        name: i32,
+        value: &mut [u8],
+    ) -> Result<usize, Errno>;
+
+    /// The client moved data in the rings of the socket.
+    fn doorbell(&mut self, core: &mut Core, id: SocketId);
+
+    /// An IP packet arrived. The family may change it. Returns whether it was
+    /// for this family.
+    fn input(&mut self, core: &mut Core, packet: &mut [u8]) -> bool;
+
+    /// Ends a turn: moves data between rings and protocol, sends what can be
+    /// sent, tells clients what changed. Bounded work; returns whether some is
+    /// left over.
+    fn settle(&mut self, core: &mut Core) -> bool;
+
+    /// When [`tick`](Self::tick) is due, in nanoseconds.
+    fn deadline(&self) -> Option<u64>;
+
+    /// Does what is due at `core.now`.
+    fn tick(&mut self, core: &mut Core);
+
+    /// The addresses of the interfaces changed.
+    fn addresses_changed(&mut self, core: &mut Core);
+}
+
+/// The families, by AF number.
+#[derive(Default)]
+pub struct Registry {
+    families: Vec<Box<dyn Family>>,
+    numbers: Vec<(u16, usize)>,
+}
+
+impl Registry {
+    /// Makes `family` the one for these AF numbers.
+    pub fn register(&mut self, numbers: &[u16], family: Box<dyn Family>) {
+        for &n in numbers {
+            debug_assert!(self.index(n).is_err(), "family {n} is registered twice");
+            self.numbers.push((n, self.families.len()));
+        }
+        self.families.push(family);
+    }
+
+    /// The place of the family for `number`; EAFNOSUPPORT without one.
+    pub fn index(&self, number: u16) -> Result<usize, Errno> {
+        self.numbers.iter().find(|(n, _)| *n == number).map(|(_, i)| *i).ok_or(Errno::EAFNOSUPPORT)
+    }
+
+    /// The family at a place that [`index`](Self::index) gave.
+    pub fn get(&mut self, index: usize) -> &mut dyn Family {
+        &mut *self.families[index]
+    }
+
+    /// All families.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Box<dyn Family>> {
+        self.families.iter_mut()
+    }
+
+    /// The earliest deadline of all.
+    pub fn deadline(&self) -> Option<u64> {
+        self.families.iter().filter_map(|f| f.deadline()).min()
+    }
+}

@@ -1,0 +1,104 @@
+//! Who is bound to which port.
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+use hashbrown::HashMap;
+use strait_abi::Errno;
+
+use crate::{core::Core, hash::Keyed, socket::SocketId};
+
+/// Ports that are chosen for a socket (Linux: ip_local_port_range).
+const EPHEMERAL: core::ops::Range<u16> = 32768..61000;
+
+/// A socket bound to a port.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding {
+    pub address: IpAddr,
+    pub id: SocketId,
+    reuse: bool,
+    pub listening: bool,
+}
+
+/// The table, by protocol and port.
+pub struct Ports(HashMap<(u16, u16), Vec<Binding>, Keyed>);
+
+fn overlap(a: IpAddr, b: IpAddr) -> bool {
+    a == b || a.is_unspecified() || b.is_unspecified()
+}
+
+impl Ports {
+    pub fn new() -> Self {
+        Self(HashMap::with_hasher(Keyed::default()))
+    }
+
+    /// The sockets bound to a port.
+    pub fn at(&self, protocol: u16, port: u16) -> &[Binding] {
+        self.0.get(&(protocol, port)).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The listener that takes connections to `to`: one bound to the very
+    /// address goes before one bound to all.
+    pub fn listener(&self, protocol: u16, to: SocketAddr) -> Option<SocketId> {
+        let bindings = self.at(protocol, to.port()).iter().filter(|b| b.listening && overlap(b.address, to.ip()));
+        bindings.min_by_key(|b| b.address.is_unspecified()).map(|b| b.id)
+    }
+
+    /// Binds a socket; EADDRINUSE if another has the port at an overlapping
+    /// address and not both allow it (socket(7), SO_REUSEADDR).
+    pub fn bind(&mut self, protocol: u16, local: SocketAddr, id: SocketId, reuse: bool) -> Result<(), Errno> {
+        let bindings = self.0.entry((protocol, local.port())).or_default();
+        let taken = bindings.iter().any(|b| overlap(b.address, local.ip()) && !(reuse && b.reuse && !b.listening));
+        if taken {
+            return Err(Errno::EADDRINUSE);
+        }
+        bindings.push(Binding { address: local.ip(), id, reuse, listening: false });
+        Ok(())
+    }
+
+    /// The socket listens from now on. EADDRINUSE if another one does at an
+    /// overlapping address.
+    pub fn listen(&mut self, protocol: u16, local: SocketAddr, id: SocketId) -> Result<(), Errno> {
+        let bindings = self.0.get_mut(&(protocol, local.port())).ok_or(Errno::EINVAL)?;
+        if bindings.iter().any(|b| b.id != id && b.listening && overlap(b.address, local.ip())) {
+            return Err(Errno::EADDRINUSE);
+        }
+        if let Some(own) = bindings.iter_mut().find(|b| b.id == id) {
+            own.listening = true;
+        }
+        Ok(())
+    }
+
+    /// SO_REUSEADDR of a bound socket changed.
+    pub fn set_reuse(&mut self, protocol: u16, port: u16, id: SocketId, reuse: bool) {
+        if let Some(own) = self.0.get_mut(&(protocol, port)).and_then(|b| b.iter_mut().find(|b| b.id == id)) {
+            own.reuse = reuse;
+        }
+    }
+
+    /// The address of a bound socket changed from all to one.
+    pub fn narrow(&mut self, protocol: u16, port: u16, id: SocketId, address: IpAddr) {
+        if let Some(own) = self.0.get_mut(&(protocol, port)).and_then(|b| b.iter_mut().find(|b| b.id == id)) {
+            own.address = address;
+        }
+    }
+
+    /// The socket gives the port back.
+    pub fn unbind(&mut self, protocol: u16, port: u16, id: SocketId) {
+        if let Some(bindings) = self.0.get_mut(&(protocol, port)) {
+            bindings.retain(|b| b.id != id);
+            if bindings.is_empty() {
+                self.0.remove(&(protocol, port));
+            }
+        }
+    }
+
+    /// A free port that cannot be guessed (RFC 6056, algorithm 1).
+    pub fn ephemeral(&self, core: &mut Core, protocol: u16, address: IpAddr) -> Option<u16> {
+        let count = u32::from(EPHEMERAL.end - EPHEMERAL.start);
+        let start = core.random() as u32 % count;
+        (0..count)
+            .map(|i| EPHEMERAL.start + ((start + i) % count) as u16)
+            .find(|port| !self.at(protocol, *port).iter().any(|b| overlap(b.address, address)))
+    }
+}

@@ -1,0 +1,720 @@
+//! TCP: smoltcp's state machine, a socket set for each connection.
+//!
+//! Read RFC 9293 for the protocol, RFC 6528 for sequence numbers.
+//!
+//! What smoltcp leaves out is done here: demultiplexing, backlog, the
+//! unpredictable initial sequence number (an offset for each connection, added
+//! to what leaves and taken from what comes back), timeouts of half-closed
+//! connections, and telling why a connection ended.
+
+mod device;
+
+use alloc::{collections::BinaryHeap, vec, vec::Vec};
+use core::{
+    cmp::Reverse,
+    hash::{Hash, Hasher},
+    net::{IpAddr, SocketAddr},
+};
+
+use hashbrown::HashMap;
+use slab::Slab;
+use smoltcp::{
+    iface::{PollResult, SocketHandle, SocketSet},
+    socket::tcp::{Socket, SocketBuffer, State},
+    time::Duration,
+    wire::{IpListenEndpoint, Ipv4Packet, TcpPacket},
+};
+use strait_abi::{Errno, session::status, socket as c};
+
+pub use self::device::Probe;
+use self::device::Wire;
+use super::{Endpoint, Shared, checksum};
+use crate::{
+    core::Core,
+    hash::{Keyed, keyed},
+    link::dhcp::instant,
+    socket::SocketId,
+};
+
+/// Private buffers of a connection, in bytes, for each direction: the receive
+/// window, and what may be sent but not acknowledged. Beyond them data waits in
+/// the pages of the client's session.
+const BUFFER: usize = 32 * 1024;
+/// Packets that one connection may send in one turn.
+const BURST: usize = 64;
+/// How long a peer may take to answer a SYN (Linux: 6 retries), a SYN+ACK (5
+/// retries), data (15 retries), data of a closed socket (8 retries); and how
+/// long a closed socket waits for the peer's FIN. In milliseconds.
+const CONNECT_TIMEOUT: u64 = 127_000;
+const ACCEPT_TIMEOUT: u64 = 63_000;
+const DATA_TIMEOUT: u64 = 924_600;
+const ORPHAN_TIMEOUT: u64 = 100_000;
+const FIN_WAIT_2: u64 = 60_000_000_000;
+/// Pages of a drained ring that are left to the client without asking it to
+/// tell when it has read them.
+const LAZY_PAGES: u32 = 2;
+const TCP: u16 = c::IPPROTO_TCP as u16;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Tuple {
+    local: SocketAddr,
+    remote: SocketAddr,
+}
+
+fn words(address: SocketAddr) -> (u128, u16) {
+    let ip = match address.ip() {
+        IpAddr::V4(a) => u128::from(u32::from(a)),
+        IpAddr::V6(a) => a.into(),
+    };
+    (ip, address.port())
+}
+
+impl Hash for Tuple {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let ((a, p), (b, q)) = (words(self.local), words(self.remote));
+        if self.remote.is_ipv4() {
+            state.write_u64(a as u64 | (b as u64) << 32);
+        } else {
+            state.write_u128(a);
+            state.write_u128(b);
+        }
+        state.write_u64(u64::from(p) | u64::from(q) << 16);
+    }
+}
+
+struct Connection {
+    socket: SocketId,
+    set: SocketSet<'static>,
+    handle: SocketHandle,
+    tuple: Tuple,
+    /// Added to smoltcp's sequence numbers on the wire.
+    isn: u32,
+    /// Whose queue counts it as incomplete.
+    listener: Option<SocketId>,
+    connected: bool,
+    /// The stream to the peer ends after what is in the tx ring.
+    fin_wanted: bool,
+    fin_sent: bool,
+    /// A RST ended it.
+    reset: bool,
+    /// The deadline that is in the heap for it.
+    queued: u64,
+    /// When a closed socket gives up.
+    give_up: Option<u64>,
+    dirty: bool,
+}
+
+impl Connection {
+    fn tcp(&mut self) -> &mut Socket<'static> {
+        self.set.get_mut(self.handle)
+    }
+}
+
+/// All connections.
+pub struct Tcp {
+    key: [u64; 2],
+    connections: Slab<Connection>,
+    by_tuple: HashMap<Tuple, usize, Keyed>,
+    nobody: SocketSet<'static>,
+    dirty: Vec<usize>,
+    starved: Vec<usize>,
+    timers: BinaryHeap<Reverse<(u64, usize)>>,
+}
+
+fn buffer() -> Result<SocketBuffer<'static>, Errno> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(BUFFER).map_err(|_| Errno::ENOBUFS)?;
+    bytes.resize(BUFFER, 0);
+    Ok(SocketBuffer::new(bytes))
+}
+
+impl Tcp {
+    pub fn new(key: [u64; 2]) -> Self {
+        Self {
+            key,
+            connections: Slab::new(),
+            by_tuple: HashMap::with_hasher(Keyed::default()),
+            nobody: SocketSet::new(vec![]),
+            dirty: Vec::new(),
+            starved: Vec::new(),
+            timers: BinaryHeap::new(),
+        }
+    }
+
+    /// A connection for `socket`, closed as yet.
+    fn add(&mut self, core: &mut Core, socket: SocketId, tuple: Tuple) -> Result<usize, Errno> {
+        if self.by_tuple.contains_key(&tuple) {
+            return Err(Errno::EADDRNOTAVAIL);
+        }
+        let tcp = Socket::new(buffer()?, buffer()?);
+        let mut set = SocketSet::new(vec![]);
+        let handle = set.add(tcp);
+        // RFC 6528: a clock of 4 µs, and a function that only we can compute.
+        let ((a, p), (b, q)) = (words(tuple.local), words(tuple.remote));
+        let words = [a as u64, (a >> 64) as u64, b as u64, (b >> 64) as u64, u64::from(p) << 16 | u64::from(q)];
+        let isn = (keyed(self.key, &words) as u32).wrapping_add((core.now / 4000) as u32);
+        core.counters.buffer_bytes += 2 * BUFFER as u64;
+        let index = self.connections.insert(Connection {
+            socket,
+            set,
+            handle,
+            tuple,
+            isn,
+            listener: None,
+            connected: false,
+            fin_wanted: false,
+            fin_sent: false,
+            reset: false,
+            queued: u64::MAX,
+            give_up: None,
+            dirty: false,
+        });
+        self.by_tuple.insert(tuple, index);
+        Ok(index)
+    }
+
+    /// The connection is over. What is left of the socket stays until its
+    /// client closes it.
+    fn end(&mut self, shared: &mut Shared, core: &mut Core, index: usize) {
+        let connection = self.connections.remove(index);
+        core.counters.buffer_bytes -= 2 * BUFFER as u64;
+        self.by_tuple.remove(&connection.tuple);
+        if let Some(queue) = connection.listener.and_then(|l| core.queue(l)) {
+            queue.incomplete = queue.incomplete.saturating_sub(1);
+        }
+        let Some(socket) = core.sockets.get(connection.socket) else { return };
+        let (open, state) = (socket.open && connection.listener.is_none(), socket.state);
+        if open {
+            shared.endpoints[state].connection = None;
+        } else {
+            shared.unbind(core, connection.socket);
+            shared.endpoints.remove(state);
+            core.remove(connection.socket);
+        }
+    }
+
+    /// connect(2).
+    pub fn connect(
+        &mut self,
+        shared: &mut Shared,
+        core: &mut Core,
+        id: SocketId,
+        remote: SocketAddr,
+    ) -> Result<(), Errno> {
+        let endpoint = &shared.endpoints[core.sockets[id].state];
+        if let Some(index) = endpoint.connection {
+            return Err(if self.connections[index].connected { Errno::EISCONN } else { Errno::EALREADY });
+        }
+        if core.sockets[id].queue.is_some() || core.sockets[id].status & status::CONNECTED != 0 {
+            return Err(Errno::EISCONN);
+        }
+        if matches!(remote.ip(), IpAddr::V4(a) if a.is_multicast() || core.links.is_broadcast(a)) || remote.port() == 0
+        {
+            return Err(Errno::ENETUNREACH);
+        }
+        let bound = endpoint.local;
+        let source = match bound {
+            Some(local) if !local.ip().is_unspecified() => local.ip(),
+            _ => core.links.source_for(remote.ip())?,
+        };
+        match bound {
+            Some(local) => shared.ports.narrow(TCP, local.port(), id, source),
+            None => shared.bind(core, id, SocketAddr::new(source, 0))?,
+        }
+        let endpoint = &mut shared.endpoints[core.sockets[id].state];
+        let local = SocketAddr::new(source, endpoint.local.map_or(0, |l| l.port()));
+        let index = self.add(core, id, Tuple { local, remote })?;
+        endpoint.local = Some(local);
+        endpoint.peer = Some(remote);
+        endpoint.connection = Some(index);
+        let connection = &mut self.connections[index];
+        let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
+        tcp.set_timeout(Some(Duration::from_millis(CONNECT_TIMEOUT)));
+        if tcp.connect(shared.interface.context(), remote, local).is_err() {
+            self.end(shared, core, index);
+            return Err(Errno::EADDRNOTAVAIL);
+        }
+        self.apply_options(shared, core, id);
+        core.set_status(id, 0);
+        self.mark(index);
+        Err(Errno::EINPROGRESS)
+    }
+
+    /// shutdown(2).
+    pub fn shutdown(
+        &mut self,
+        shared: &mut Shared,
+        core: &mut Core,
+        id: SocketId,
+        read: bool,
+        write: bool,
+    ) -> Result<(), Errno> {
+        let endpoint = &mut shared.endpoints[core.sockets[id].state];
+        let index = endpoint.connection.ok_or(Errno::ENOTCONN)?;
+        let connection = &mut self.connections[index];
+        if !connection.connected {
+            return Err(Errno::ENOTCONN);
+        }
+        endpoint.shut = (endpoint.shut.0 | read, endpoint.shut.1 | write);
+        connection.fin_wanted |= write;
+        self.mark(index);
+        self.settle_index(shared, core, index);
+        Ok(())
+    }
+
+    /// close(2).
+    pub fn close(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) {
+        if core.sockets[id].queue.is_some() {
+            let doomed: Vec<usize> =
+                self.connections.iter().filter(|(_, c)| c.listener == Some(id)).map(|(i, _)| i).collect();
+            for index in doomed {
+                self.abort(shared, core, index);
+            }
+        }
+        let state = core.sockets[id].state;
+        let Some(index) = shared.endpoints[state].connection else {
+            shared.unbind(core, id);
+            shared.endpoints.remove(state);
+            core.remove(id);
+            return;
+        };
+        let unread = match core.rings(id) {
+            Some((rings, arena, _)) => rings.rx.reclaim(arena).is_err() || rings.rx.used() > 0,
+            None => false,
+        };
+        let linger = core.sockets[id].options.linger;
+        let connection = &mut self.connections[index];
+        let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
+        // Unread data is lost, which the peer must learn (RFC 2525 2.17).
+        if !connection.connected || unread || tcp.can_recv() || linger == (true, 0) {
+            self.abort(shared, core, index);
+            return;
+        }
+        tcp.set_timeout(Some(Duration::from_millis(ORPHAN_TIMEOUT)));
+        connection.fin_wanted = true;
+        self.mark(index);
+        self.settle_index(shared, core, index);
+    }
+
+    /// Ends a connection with a RST.
+    fn abort(&mut self, shared: &mut Shared, core: &mut Core, index: usize) {
+        self.connections[index].tcp().abort();
+        self.transmit(shared, core, index);
+        self.end(shared, core, index);
+    }
+
+    /// Whether getpeername(2) has an answer.
+    pub fn is_connected(&self, endpoint: &Endpoint) -> bool {
+        endpoint.connection.is_some_and(|i| self.connections[i].connected)
+    }
+
+    /// Options that smoltcp must know.
+    pub fn apply_options(&mut self, shared: &mut Shared, core: &Core, id: SocketId) {
+        let socket = &core.sockets[id];
+        let endpoint = &shared.endpoints[socket.state];
+        let Some(index) = endpoint.connection else { return };
+        let idle = u64::from(endpoint.keep_idle);
+        let user_timeout = u64::from(endpoint.user_timeout);
+        let (nodelay, ttl, alive) = (endpoint.nodelay, endpoint.ttl, socket.options.keep_alive);
+        let connection = &mut self.connections[index];
+        let connected = connection.connected;
+        let tcp = connection.tcp();
+        tcp.set_nagle_enabled(!nodelay);
+        tcp.set_hop_limit(Some(ttl));
+        tcp.set_keep_alive(alive.then(|| Duration::from_secs(idle)));
+        if connected {
+            // A peer that is gone must be noticed some time after the probe.
+            let default = if alive { DATA_TIMEOUT.min(idle * 1000 + 75_000 * 9) } else { DATA_TIMEOUT };
+            tcp.set_timeout(Some(Duration::from_millis(if user_timeout == 0 { default } else { user_timeout })));
+        }
+    }
+
+    /// The client moved data in the rings.
+    pub fn touch(&mut self, shared: &mut Shared, core: &Core, id: SocketId) {
+        if let Some(index) = shared.endpoints[core.sockets[id].state].connection {
+            self.mark(index);
+        }
+    }
+
+    fn mark(&mut self, index: usize) {
+        if !core::mem::replace(&mut self.connections[index].dirty, true) {
+            self.dirty.push(index);
+        }
+    }
+
+    /// A segment arrived, in a valid IPv4 packet for this host.
+    pub fn input(&mut self, shared: &mut Shared, core: &mut Core, packet: &mut [u8]) -> bool {
+        if checksum::transport(packet) != 0 {
+            return false;
+        }
+        let ip = Ipv4Packet::new_unchecked(&*packet);
+        let header = usize::from(ip.header_len());
+        let (source, target) = (ip.src_addr(), ip.dst_addr());
+        if source.is_unspecified() || target.is_unspecified() {
+            return false;
+        }
+        let Ok(tcp) = TcpPacket::new_checked(&packet[header..]) else { return false };
+        let tuple = Tuple {
+            local: SocketAddr::new(target.into(), tcp.dst_port()),
+            remote: SocketAddr::new(source.into(), tcp.src_port()),
+        };
+        if tuple.local.port() == 0 || tuple.remote.port() == 0 {
+            return false;
+        }
+        let (opens, ack, resets) = (tcp.syn() && !tcp.ack(), tcp.ack(), tcp.rst());
+        let mut found = self.by_tuple.get(&tuple).copied();
+        if let Some(index) = found
+            && opens
+            && self.connections[index].tcp().state() == State::TimeWait
+        {
+            // RFC 9293 3.10.7.4: a new incarnation may begin.
+            self.end(shared, core, index);
+            found = None;
+        }
+        let index = match found {
+            Some(index) => index,
+            None if opens => match shared.ports.listener(TCP, tuple.local) {
+                Some(listener) => match self.begin(shared, core, listener, tuple) {
+                    Ok(index) => index,
+                    // As Linux: beyond the backlog a SYN is dropped, so that
+                    // the peer tries again.
+                    Err(_) => return false,
+                },
+                None => return self.refuse(shared, core, packet),
+            },
+            None => return self.refuse(shared, core, packet),
+        };
+        let connection = &mut self.connections[index];
+        if ack {
+            let mut tcp = TcpPacket::new_unchecked(&mut packet[header..]);
+            let number = tcp.ack_number();
+            tcp.set_ack_number(number - connection.isn as usize);
+        }
+        let before = connection.tcp().state();
+        let mut wire = Wire { packet: Some(packet), links: &mut core.links, now: core.now, isn: connection.isn };
+        shared.interface.poll_ingress_single(instant(core.now), &mut wire, &mut connection.set);
+        if resets && before != State::Closed {
+            connection.reset |= matches!(connection.tcp().state(), State::Closed | State::Listen);
+        }
+        self.mark(index);
+        true
+    }
+
+    /// Answers a segment that belongs to nothing: with a RST, if at all.
+    fn refuse(&mut self, shared: &mut Shared, core: &mut Core, packet: &[u8]) -> bool {
+        let mut wire = Wire { packet: Some(packet), links: &mut core.links, now: core.now, isn: 0 };
+        shared.interface.poll_ingress_single(instant(core.now), &mut wire, &mut self.nobody);
+        false
+    }
+
+    /// A SYN for a listener: makes the connection that takes it.
+    fn begin(
+        &mut self,
+        shared: &mut Shared,
+        core: &mut Core,
+        listener: SocketId,
+        tuple: Tuple,
+    ) -> Result<usize, Errno> {
+        if !core.queue(listener).is_some_and(|q| q.admits()) {
+            return Err(Errno::ENOBUFS);
+        }
+        let parent = &core.sockets[listener];
+        let (session, family, domain, options, state) =
+            (parent.session, parent.family, parent.domain, parent.options, parent.state);
+        let id = core.add(session, family, domain, c::SOCK_STREAM, TCP)?;
+        let index = match self.add(core, id, tuple) {
+            Ok(index) => index,
+            Err(errno) => {
+                core.remove(id);
+                return Err(errno);
+            }
+        };
+        let parent = &shared.endpoints[state];
+        let (ttl, nodelay, keep_idle, user_timeout) =
+            (parent.ttl, parent.nodelay, parent.keep_idle, parent.user_timeout);
+        core.sockets[id].options = options;
+        core.sockets[id].state = shared.endpoints.insert(Endpoint {
+            local: Some(tuple.local),
+            peer: Some(tuple.remote),
+            connection: Some(index),
+            ttl,
+            nodelay,
+            keep_idle,
+            user_timeout,
+            ..Endpoint::new()
+        });
+        if let Some(queue) = core.queue(listener) {
+            queue.incomplete += 1;
+        }
+        let connection = &mut self.connections[index];
+        connection.listener = Some(listener);
+        let tcp = connection.tcp();
+        tcp.set_timeout(Some(Duration::from_millis(ACCEPT_TIMEOUT)));
+        let at = IpListenEndpoint { addr: Some(tuple.local.ip().into()), port: tuple.local.port() };
+        if tcp.listen(at).is_err() {
+            self.end(shared, core, index);
+            return Err(Errno::EIO);
+        }
+        self.apply_options(shared, core, id);
+        Ok(index)
+    }
+
+    /// Sends what the connection may send. Returns whether it has more.
+    fn transmit(&mut self, shared: &mut Shared, core: &mut Core, index: usize) -> bool {
+        let connection = &mut self.connections[index];
+        let at = instant(core.now);
+        for _ in 0..BURST {
+            let mut wire = Wire { packet: None, links: &mut core.links, now: core.now, isn: connection.isn };
+            if shared.interface.poll_egress(at, &mut wire, &mut connection.set) == PollResult::None {
+                if wire.links.starved() {
+                    self.starved.push(index);
+                }
+                return false;
+            }
+        }
+        true
+    }
+
+    /// See [`Family::settle`](crate::family::Family::settle).
+    pub fn settle(&mut self, shared: &mut Shared, core: &mut Core) -> bool {
+        for index in core::mem::take(&mut self.starved) {
+            if self.connections.contains(index) {
+                self.mark(index);
+            }
+        }
+        let mut more = false;
+        for index in core::mem::take(&mut self.dirty) {
+            if self.connections.contains(index) {
+                more |= self.settle_index(shared, core, index);
+            }
+        }
+        more
+    }
+
+    /// Settles the connection of a socket now.
+    pub fn settle_one(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) {
+        if let Some(index) = shared.endpoints[core.sockets[id].state].connection {
+            self.settle_index(shared, core, index);
+        }
+    }
+
+    fn settle_index(&mut self, shared: &mut Shared, core: &mut Core, index: usize) -> bool {
+        let connection = &mut self.connections[index];
+        connection.dirty = false;
+        let drain = self.exchange(shared, core, index);
+        let more = self.transmit(shared, core, index);
+        if self.follow(shared, core, index, drain) {
+            return false;
+        }
+        let connection = &mut self.connections[index];
+        let due = shared.interface.poll_at(instant(core.now), &connection.set);
+        let due = due.map(|t| (t.total_micros().max(0) as u64).saturating_mul(1000));
+        // Never at once again: what could be done was done.
+        let due = due.map(|t| t.max(core.now + 1_000_000)).into_iter().chain(connection.give_up).min();
+        if let Some(at) = due
+            && at < connection.queued
+        {
+            connection.queued = at;
+            self.timers.push(Reverse((at, index)));
+        }
+        if more {
+            self.mark(index);
+        }
+        more
+    }
+
+    /// Moves data between the rings and smoltcp. Returns whether the client
+    /// should tell when it has read its ring empty.
+    fn exchange(&mut self, shared: &mut Shared, core: &mut Core, index: usize) -> bool {
+        let connection = &mut self.connections[index];
+        let id = connection.socket;
+        let Some(state) = core.sockets.get(id).map(|s| s.state) else { return false };
+        let shut_read = shared.endpoints[state].shut.0;
+        let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
+        let (mut moved, mut drain, mut broken) = (false, false, None);
+        if let Some((rings, arena, options)) = core.rings(id) {
+            match rings.rx.reclaim(arena) {
+                Ok(()) => {
+                    while tcp.can_recv() {
+                        let limit = options.receive_buffer;
+                        let take = |bytes: &mut [u8]| {
+                            let n = if shut_read { bytes.len() } else { rings.rx.push(arena, limit, bytes) };
+                            (n, n)
+                        };
+                        match tcp.recv(take) {
+                            Ok(n) if n > 0 => moved = true,
+                            _ => break,
+                        }
+                    }
+                    rings.rx.publish();
+                    drain = tcp.can_recv() || rings.rx.pages() > LAZY_PAGES;
+                }
+                Err(error) => broken = Some(error),
+            }
+            match rings.tx.available() {
+                Ok(mut left) => {
+                    while left > 0 && tcp.can_send() {
+                        let take = |bytes: &mut [u8]| {
+                            let n = bytes.len().min(left as usize);
+                            (n, if rings.tx.copy(0, &mut bytes[..n]).is_some() { n } else { 0 })
+                        };
+                        match tcp.send(take) {
+                            Ok(n) if n > 0 => {
+                                rings.tx.consume(n as u32, arena);
+                                left -= n as u32;
+                            }
+                            _ => break,
+                        }
+                    }
+                    if connection.connected && !connection.fin_wanted {
+                        let full = rings.tx.exhausted();
+                        let wish = rings.tx.wanted().clamp(strait_ring::PAGE as u32, options.send_buffer);
+                        moved |= rings.tx.grant(wish, arena) && full;
+                    } else if connection.fin_wanted && left == 0 && !connection.fin_sent {
+                        connection.fin_sent = true;
+                        tcp.close();
+                    }
+                }
+                Err(error) => broken = Some(error),
+            }
+        } else if connection.fin_wanted && !connection.fin_sent {
+            connection.fin_sent = true;
+            tcp.close();
+        }
+        if let Some(error) = broken {
+            tcp.abort();
+            core.punish(id, error);
+        }
+        if moved {
+            core.event(id);
+        }
+        drain
+    }
+
+    /// Acts on the state that smoltcp is in now. Returns whether the connection
+    /// ended.
+    fn follow(&mut self, shared: &mut Shared, core: &mut Core, index: usize, drain: bool) -> bool {
+        let connection = &mut self.connections[index];
+        let id = connection.socket;
+        let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
+        let state = tcp.state();
+        let synchronised = !matches!(state, State::Closed | State::Listen | State::SynSent | State::SynReceived);
+        if synchronised && !connection.connected {
+            connection.connected = true;
+            if let Some(listener) = connection.listener.take()
+                && let Some(queue) = core.queue(listener)
+            {
+                queue.incomplete = queue.incomplete.saturating_sub(1);
+                queue.complete.push_back(id);
+                core.update_listener(listener);
+            }
+            self.apply_options(shared, core, id);
+            self.exchange(shared, core, index);
+        }
+        let connection = &mut self.connections[index];
+        let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
+        let unread = tcp.can_recv();
+        // A listener's connection that was reset or timed out before it stood.
+        if connection.listener.is_some() && matches!(state, State::Closed | State::Listen) {
+            self.end(shared, core, index);
+            return true;
+        }
+        let Some(socket) = core.sockets.get(id) else {
+            self.end(shared, core, index);
+            return true;
+        };
+        let open = socket.open;
+        if !open && connection.fin_sent && socket.slot.is_some() {
+            core.detach(id);
+        }
+        if state == State::Closed && open && core.sockets[id].error.is_none() {
+            let failure = match (connection.connected, connection.reset) {
+                (false, true) => Some(Errno::ECONNREFUSED),
+                (false, false) => Some(Errno::ETIMEDOUT),
+                (true, true) => Some(Errno::ECONNRESET),
+                // Both sides closed in order, or the peer is gone.
+                (true, false) => (!connection.fin_sent).then_some(Errno::ETIMEDOUT),
+            };
+            if let Some(errno) = failure {
+                core.set_error(id, errno);
+            }
+        }
+        let shut = shared.endpoints[core.sockets[id].state].shut;
+        let mut word = 0;
+        if connection.connected {
+            word |= status::CONNECTED;
+            let eof = shut.0 || !tcp.may_recv() && !unread;
+            word |= if eof { status::IN | status::RDHUP } else { 0 };
+            word |= if shut.1 || !tcp.may_send() { status::WRSHUT } else { 0 };
+            word |= status::OUT;
+            if state == State::Closed && !unread || eof && shut.1 {
+                word |= status::HUP;
+            }
+            word |= if drain || unread { status::RING_ON_DRAIN } else { 0 };
+        } else if state == State::Closed {
+            word |= status::OUT | status::HUP | status::IN;
+        }
+        core.set_status(id, word);
+        if state == State::FinWait2 && !open && connection.give_up.is_none() {
+            connection.give_up = Some(core.now + FIN_WAIT_2);
+        }
+        let given_up = connection.give_up.is_some_and(|t| t <= core.now) && state == State::FinWait2;
+        if given_up {
+            self.abort(shared, core, index);
+            return true;
+        }
+        if state == State::Closed && !(open && unread) {
+            self.end(shared, core, index);
+            return true;
+        }
+        false
+    }
+
+    /// See [`Family::deadline`](crate::family::Family::deadline).
+    pub fn deadline(&self) -> Option<u64> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// See [`Family::tick`](crate::family::Family::tick).
+    pub fn tick(&mut self, now: u64) {
+        while let Some(&Reverse((at, index))) = self.timers.peek() {
+            if at > now {
+                break;
+            }
+            self.timers.pop();
+            // A connection that moved its deadline forward has another entry.
+            if self.connections.get(index).is_some_and(|c| c.queued == at) {
+                self.connections[index].queued = u64::MAX;
+                self.mark(index);
+            }
+        }
+    }
+
+    /// There is no way to a host: connections that are being made to it fail.
+    pub fn unreachable(&mut self, shared: &mut Shared, core: &mut Core, ip: IpAddr) {
+        let doomed: Vec<Tuple> = self
+            .connections
+            .iter()
+            .filter(|(_, c)| c.tuple.remote.ip() == ip && !c.connected && c.listener.is_none())
+            .map(|(_, c)| c.tuple)
+            .collect();
+        for tuple in doomed {
+            self.fail(shared, core, tuple.local, tuple.remote, Errno::EHOSTUNREACH);
+        }
+    }
+
+    /// An ICMP error speaks of a connection: it fails if it is being made, and
+    /// goes on otherwise (RFC 5461).
+    pub fn fail(&mut self, shared: &mut Shared, core: &mut Core, local: SocketAddr, remote: SocketAddr, errno: Errno) {
+        let Some(&index) = self.by_tuple.get(&Tuple { local, remote }) else { return };
+        let connection = &mut self.connections[index];
+        if connection.connected || connection.listener.is_some() {
+            return;
+        }
+        connection.tcp().abort();
+        let id = connection.socket;
+        core.set_error(id, errno);
+        self.mark(index);
+        self.settle_index(shared, core, index);
+    }
+}

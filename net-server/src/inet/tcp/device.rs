@@ -1,0 +1,136 @@
+//! The links as smoltcp sees them: one packet in, packets out, with the
+//! connection's sequence numbers and the checksum put right on the way.
+
+use smoltcp::{
+    phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken},
+    time::Instant,
+    wire::{Ipv4Packet, TcpPacket, TcpSeqNumber},
+};
+
+use crate::{inet::checksum, link::Links};
+
+/// For one call of smoltcp.
+pub struct Wire<'a> {
+    /// What arrived.
+    pub packet: Option<&'a [u8]>,
+    pub links: &'a mut Links,
+    pub now: u64,
+    /// Added to the sequence numbers of what leaves.
+    pub isn: u32,
+}
+
+pub struct Rx<'a>(&'a [u8]);
+pub struct Tx<'a> {
+    links: &'a mut Links,
+    now: u64,
+    isn: u32,
+}
+
+impl RxToken for Rx<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(self.0)
+    }
+}
+
+impl TxToken for Tx<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let mut f = Some(f);
+        let isn = self.isn;
+        let sent = self.links.emit(self.now, len, |packet| {
+            let result = f.take().map(|f| f(packet));
+            finish(packet, isn);
+            result
+        });
+        match (sent, f) {
+            (Ok(Some(result)), _) => result,
+            // No buffer after all (room was asked for before): the packet is
+            // lost, as it may be on any wire.
+            (_, Some(f)) => f(&mut alloc::vec![0; len]),
+            _ => unreachable!("emit calls its closure at most once"),
+        }
+    }
+}
+
+/// Completes a packet that smoltcp wrote.
+fn finish(packet: &mut [u8], isn: u32) {
+    let header = usize::from(Ipv4Packet::new_unchecked(&*packet).header_len());
+    let Ok(mut tcp) = TcpPacket::new_checked(&mut packet[header..]) else { return };
+    let number = tcp.seq_number();
+    tcp.set_seq_number(TcpSeqNumber(number.0.wrapping_add(isn as i32)));
+    tcp.set_checksum(0);
+    let sum = checksum::transport(packet);
+    TcpPacket::new_unchecked(&mut packet[header..]).set_checksum(sum);
+}
+
+fn capabilities(mtu: usize) -> DeviceCapabilities {
+    let mut caps = DeviceCapabilities::default();
+    caps.medium = Medium::Ip;
+    caps.max_transmission_unit = mtu;
+    // What arrives is checked before it comes here; what leaves is completed
+    // in `finish`.
+    caps.checksum = ChecksumCapabilities::ignored();
+    caps.checksum.ipv4 = Checksum::Tx;
+    caps
+}
+
+impl Device for Wire<'_> {
+    type RxToken<'b>
+        = Rx<'b>
+    where
+        Self: 'b;
+    type TxToken<'b>
+        = Tx<'b>
+    where
+        Self: 'b;
+
+    fn receive(&mut self, _: Instant) -> Option<(Rx<'_>, Tx<'_>)> {
+        // A packet is not taken without a buffer for its answer.
+        if !self.links.room() {
+            return None;
+        }
+        let rx = Rx(self.packet.take()?);
+        Some((rx, Tx { links: self.links, now: self.now, isn: self.isn }))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Tx<'_>> {
+        self.links.room().then_some(Tx { links: self.links, now: self.now, isn: self.isn })
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        capabilities(self.links.mtu())
+    }
+}
+
+/// A device that only says what it can do: for making the interface.
+pub struct Probe(pub usize);
+
+pub enum Never {}
+
+impl RxToken for Never {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, _: F) -> R {
+        match self {}
+    }
+}
+
+impl TxToken for Never {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, _: usize, _: F) -> R {
+        match self {}
+    }
+}
+
+impl Device for Probe {
+    type RxToken<'b> = Never;
+    type TxToken<'b> = Never;
+
+    fn receive(&mut self, _: Instant) -> Option<(Never, Never)> {
+        None
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Never> {
+        None
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        capabilities(self.0)
+    }
+}

@@ -1,0 +1,442 @@
+//! The network server: sockets for isolated clients, over one Ethernet port.
+//!
+//! ```text
+//!   session transport   lib.rs, core.rs    doorbells, events, control calls
+//!   socket engine       engine.rs, socket.rs   what all families share
+//!   families            family.rs, inet/   operations by AF number
+//!   links               link/              Ethernet, neighbours, loopback, DHCP
+//! ```
+//!
+//! The server is one state machine: notifications and calls go in, data in
+//! rings and notifications come out. It never waits for anyone but its timer
+//! and drivers, which have a higher priority and answer at once.
+
+#![no_std]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+mod core;
+mod engine;
+mod family;
+mod hash;
+mod inet;
+#[allow(unsafe_code)]
+mod link;
+mod socket;
+
+use ::core::{fmt, str::FromStr};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
+
+use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
+use slab::Slab;
+use smoltcp::wire::{EthernetAddress, Ipv4Cidr};
+use strait_abi::{Errno, entropy, eth, log::Logger, net, net::Request, session::SessionRegion, timer};
+use strait_pd::{Channel, ChannelSet, Component, ConfigError, Environment, MESSAGE_BYTES, Message, PdRef};
+use strait_ring::{
+    SharedMemory,
+    net_queue::{Consumer, Producer, capacity_for},
+};
+
+use crate::{
+    core::{Core, Counters, Session},
+    family::Registry,
+    link::{
+        Input, Ipv4Config, Links,
+        dhcp::{self, Dhcp},
+        eth::{EthRx, EthTx},
+    },
+};
+
+/// Frames taken in before the sockets are settled: bounds how long data that is
+/// there waits for data that comes.
+const FRAMES_PER_ROUND: usize = 64;
+/// A timer set earlier than needed by up to this many nanoseconds is left as it
+/// is.
+const TIMER_SLACK: u64 = 1_000_000;
+
+/// Why the server cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The system description lacks something.
+    Config(ConfigError),
+    /// A region has an impossible size.
+    Region(&'static str),
+    /// A setting has no such value.
+    Setting(String),
+    /// The driver or the entropy source did not answer.
+    Device(&'static str),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Region(name) => write!(f, "memory region `{name}` is too small or too large; see ARCHITECTURE.md"),
+            Self::Setting(text) => write!(f, "strait.toml: {text}"),
+            Self::Device(name) => write!(f, "{name} does not answer; is its device there?"),
+        }
+    }
+}
+
+impl ::core::error::Error for StartError {}
+
+impl From<ConfigError> for StartError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+/// The component.
+pub struct NetServer {
+    pd: PdRef,
+    log: Logger,
+    driver: Channel,
+    timer: Channel,
+    rx: EthRx,
+    core: Core,
+    families: Registry,
+    dhcp: Option<Dhcp>,
+    /// The session of each channel.
+    sessions: [Option<u8>; strait_pd::MAX_CHANNELS],
+    /// Sessions that notified us and were not put to sleep since.
+    awake: u64,
+    armed: Option<u64>,
+    scratch: Vec<usize>,
+}
+
+/// Makes the server from what the system description gives it.
+pub fn start(env: Environment) -> Result<NetServer, StartError> {
+    let pd = env.pd;
+    let log = Logger::new(&env);
+    let driver = env.channel("eth_driver")?;
+    let timer = env.channel("timer_driver")?;
+    let seed = seed(pd, env.channel("entropy_driver")?).ok_or(StartError::Device("entropy_driver"))?;
+    let mut rng = ChaCha12Rng::from_seed(seed);
+    {
+        use rand_chacha::rand_core::Rng;
+        hash::set_key([rng.next_u64(), rng.next_u64()]);
+    }
+
+    let queue = |name: &'static str| {
+        let memory = SharedMemory::attach(env.region(name)?);
+        let capacity = capacity_for(memory.len()).ok_or(StartError::Region(name))?;
+        Ok::<_, StartError>((memory, capacity))
+    };
+    let producer = |name| {
+        let (memory, capacity) = queue(name)?;
+        Producer::new(memory, capacity).map(|p| (p, capacity)).ok_or(StartError::Region(name))
+    };
+    let consumer = |name| {
+        let (memory, capacity) = queue(name)?;
+        Consumer::new(memory, capacity).map(|c| (c, capacity)).ok_or(StartError::Region(name))
+    };
+    let (mac, mtu) = link_of(pd, driver).ok_or(StartError::Device("eth_driver"))?;
+    let rx = {
+        let ((free, n), (active, m)) = (producer("eth_rx_free")?, consumer("eth_rx_active")?);
+        EthRx::new(free, active, SharedMemory::attach(env.region("eth_rx_data")?), n.min(m))
+    };
+    let tx = {
+        let ((active, n), (free, m)) = (producer("eth_tx_active")?, consumer("eth_tx_free")?);
+        EthTx::new(active, free, SharedMemory::attach(env.region("eth_tx_data")?), n.min(m), mac, mtu)
+    };
+    let mut core = Core {
+        now: pd.now(),
+        rng,
+        links: Links::new(tx),
+        sockets: Slab::new(),
+        sessions: Vec::new(),
+        counters: Counters::default(),
+    };
+    let mut sessions = [None; strait_pd::MAX_CHANNELS];
+    for region in &env.config.regions {
+        let Some(client) = region.name.strip_suffix("_net") else { continue };
+        let channel = env.channel(client)?;
+        let memory = SharedMemory::attach(env.region(&region.name)?);
+        let shared = SessionRegion::new(memory).ok_or(StartError::Region("of a session (`<client>_net`)"))?;
+        sessions[channel.index()] = Some(core.sessions.len() as u8);
+        core.sessions.push(Session::new(client.into(), channel, shared));
+    }
+    let fixed = static_ipv4(&env)?;
+    let dhcp = match &fixed {
+        Some(_) => None,
+        None => Some(Dhcp::new(mac, core.random(), core.now)),
+    };
+    let mut families = Registry::default();
+    family::register_all(&mut families, &mut core);
+    let mut server = NetServer {
+        pd,
+        log,
+        driver,
+        timer,
+        rx,
+        core,
+        families,
+        dhcp,
+        sessions,
+        awake: 0,
+        armed: None,
+        scratch: Vec::new(),
+    };
+    server.log.line(format_args!("{mac}, MTU {mtu}, {} sessions", server.core.sessions.len()));
+    if let Some(config) = fixed {
+        server.configure(Some(config));
+    }
+    if let Some(channel) = server.turn() {
+        pd.notify(channel);
+    }
+    Ok(server)
+}
+
+fn seed(pd: PdRef, channel: Channel) -> Option<[u8; 32]> {
+    // Bounded: a source that has nothing after so many calls has none.
+    for _ in 0..10_000 {
+        let mut message = Message::from_words(entropy::GET_WORDS, &[4]);
+        pd.call(channel, &mut message);
+        match (message.label, message.words()) {
+            (entropy::OK, words) if words.len() >= 4 => {
+                let mut seed = [0; 32];
+                for (chunk, word) in seed.chunks_mut(8).zip(words) {
+                    chunk.copy_from_slice(&word.to_le_bytes());
+                }
+                return Some(seed);
+            }
+            (entropy::NOT_NOW, _) => {}
+            _ => return None,
+        }
+    }
+    None
+}
+
+fn link_of(pd: PdRef, channel: Channel) -> Option<(EthernetAddress, usize)> {
+    let mut message = Message::new(eth::GET_LINK);
+    pd.call(channel, &mut message);
+    let &[mac, _up, mtu] = message.words().first_chunk::<3>()?;
+    let mac = EthernetAddress::from_bytes(&mac.to_le_bytes()[..6]);
+    // RFC 791: every host takes 576 bytes; a buffer holds 2048 with header.
+    let mtu = usize::try_from(mtu).ok()?.clamp(576, 1500);
+    mac.is_unicast().then_some((mac, mtu))
+}
+
+fn static_ipv4(env: &Environment) -> Result<Option<Ipv4Config>, StartError> {
+    let setting = |key: &str| env.config.setting(key);
+    match setting("ipv4.mode").unwrap_or("dhcp") {
+        "dhcp" => return Ok(None),
+        "static" => {}
+        other => return Err(StartError::Setting(format!("net_server.ipv4.mode = \"{other}\": use dhcp or static"))),
+    }
+    fn parse<T: FromStr>(key: &str, text: &str) -> Result<T, StartError> {
+        text.parse().map_err(|_| StartError::Setting(format!("net_server.{key} = \"{text}\": not an address")))
+    }
+    let address =
+        setting("ipv4.address").ok_or_else(|| StartError::Setting("net_server.ipv4.address is missing".into()))?;
+    let address: Ipv4Cidr = parse("ipv4.address", address)?;
+    let usable = |a: ::core::net::Ipv4Addr| !(a.is_unspecified() || a.is_multicast() || a.is_broadcast());
+    if !usable(address.address()) {
+        return Err(StartError::Setting(format!("net_server.ipv4.address = \"{address}\": not an address of a host")));
+    }
+    let gateway = setting("ipv4.gateway").map(|t| parse("ipv4.gateway", t)).transpose()?;
+    let dns = setting("ipv4.dns").unwrap_or_default();
+    let dns = dns.split(',').map(str::trim).filter(|t| !t.is_empty());
+    let dns = dns.map(|t| parse("ipv4.dns", t)).collect::<Result<_, _>>()?;
+    Ok(Some(Ipv4Config { address, gateway, dns }))
+}
+
+impl NetServer {
+    fn configure(&mut self, config: Option<Ipv4Config>) {
+        match &config {
+            Some(c) => {
+                self.log.line(format_args!("eth0 has {}, gateway {:?}, name servers {:?}", c.address, c.gateway, c.dns))
+            }
+            None => self.log.line(format_args!("eth0 has no address")),
+        }
+        self.core.links.set_ipv4(config);
+        for family in self.families.iter_mut() {
+            family.addresses_changed(&mut self.core);
+        }
+    }
+
+    /// Takes in frames. Returns whether there were any.
+    fn receive(&mut self) -> bool {
+        let mut any = false;
+        for _ in 0..FRAMES_PER_ROUND {
+            let Some(received) = self.rx.take() else { break };
+            any = true;
+            let mut lease = None;
+            if let Some(frame) = self.rx.bytes(&received) {
+                if let Some(dhcp) = &mut self.dhcp
+                    && dhcp::wants(frame)
+                {
+                    lease = dhcp.poll(self.core.now, Some(frame));
+                }
+                if let Input::Ip(range) = self.core.links.input(self.core.now, frame) {
+                    deliver(&mut self.families, &mut self.core, &mut frame[range]);
+                }
+            }
+            self.rx.give_back(received);
+            if let Some(config) = lease {
+                self.configure(config);
+            }
+        }
+        any
+    }
+
+    fn loopback(&mut self) -> bool {
+        let mut any = false;
+        for _ in 0..FRAMES_PER_ROUND {
+            let Some(mut packet) = self.core.links.next_loopback() else { break };
+            any = true;
+            deliver(&mut self.families, &mut self.core, &mut packet);
+        }
+        any
+    }
+
+    /// Looks after the sockets whose doorbell was rung, and puts sessions to
+    /// sleep that are silent. Returns whether there was work.
+    fn doorbells(&mut self) -> bool {
+        let mut any = false;
+        let mut left = self.awake;
+        while left != 0 {
+            let session = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let region = self.core.sessions[session].region;
+            let scratch = &mut self.scratch;
+            region.doorbells().take(|slot| scratch.push(slot));
+            if self.scratch.is_empty() {
+                region.to_server().arm();
+                if !region.doorbells().any() {
+                    self.awake &= !(1 << session);
+                    continue;
+                }
+                region.to_server().disarm();
+                any = true;
+                continue;
+            }
+            any = true;
+            for slot in self.scratch.drain(..) {
+                let id = self.core.sessions[session].slots.get(slot).copied().flatten();
+                if let Some((id, socket)) = id.and_then(|id| Some((id, self.core.sockets.get(id)?))) {
+                    let family = socket.family;
+                    self.families.get(family).doorbell(&mut self.core, id);
+                }
+            }
+        }
+        any
+    }
+
+    fn timers(&mut self) {
+        let now = self.core.now;
+        self.core.links.tick(now);
+        if let Some(dhcp) = &mut self.dhcp
+            && dhcp.deadline().is_some_and(|d| d <= now)
+            && let Some(config) = dhcp.poll(now, None)
+        {
+            self.configure(config);
+        }
+        for family in self.families.iter_mut() {
+            family.tick(&mut self.core);
+        }
+    }
+
+    /// Works until nothing is left to do, then tells everyone who sleeps and
+    /// must know. Returns a channel that is still to be notified.
+    fn turn(&mut self) -> Option<Channel> {
+        loop {
+            self.core.now = self.pd.now();
+            let mut more = self.receive();
+            more |= self.doorbells();
+            self.timers();
+            for family in self.families.iter_mut() {
+                more |= family.settle(&mut self.core);
+            }
+            more |= self.loopback();
+            if let Some(dhcp) = &mut self.dhcp {
+                for frame in dhcp.out.drain(..) {
+                    self.core.links.emit_frame(&frame);
+                }
+            }
+            // Buffers came back for a socket that waits for one.
+            more |= self.core.links.take_starved() && self.core.links.want_buffers();
+            if !more && !self.rx.arm() {
+                break;
+            }
+        }
+        self.set_timer();
+        self.flush()
+    }
+
+    fn set_timer(&mut self) {
+        let deadlines =
+            [self.families.deadline(), self.core.links.deadline(), self.dhcp.as_ref().and_then(Dhcp::deadline)];
+        let Some(at) = deadlines.into_iter().flatten().min() else { return };
+        if self.armed.is_some_and(|armed| armed <= at.saturating_add(TIMER_SLACK)) {
+            return;
+        }
+        let wait = at.saturating_sub(self.core.now).max(1000);
+        self.pd.call(self.timer, &mut Message::from_words(timer::SET_TIMEOUT, &[wait]));
+        self.armed = Some(self.core.now + wait);
+    }
+
+    /// Publishes what was produced. All but the last of the channels to be
+    /// notified are, the last is returned.
+    fn flush(&mut self) -> Option<Channel> {
+        let mut last = None;
+        let mut tell = |pd: PdRef, channel| {
+            if let Some(earlier) = last.replace(channel) {
+                pd.notify(earlier);
+            }
+        };
+        let (frames, buffers) = (self.core.links.flush(), self.rx.flush());
+        if frames || buffers {
+            self.core.counters.notify_driver += 1;
+            tell(self.pd, self.driver);
+        }
+        for session in self.core.sessions.iter_mut().filter(|s| s.notify) {
+            session.notify = false;
+            if session.region.to_client().raise() {
+                self.core.counters.notify_clients += 1;
+                tell(self.pd, session.channel);
+            }
+        }
+        last
+    }
+}
+
+fn deliver(families: &mut Registry, core: &mut Core, packet: &mut [u8]) {
+    if !families.iter_mut().any(|family| family.input(core, packet)) {
+        core.links.counters.rx_dropped += 1;
+    }
+}
+
+impl Component for NetServer {
+    fn notified(&mut self, channels: ChannelSet) -> Option<Channel> {
+        self.core.counters.wakeups += 1;
+        if channels.contains(self.timer) {
+            self.armed = None;
+        }
+        for channel in channels.iter() {
+            if let Some(session) = self.sessions[channel.index()] {
+                self.awake |= 1 << session;
+            }
+        }
+        self.turn()
+    }
+
+    fn protected(&mut self, channel: Channel, message: &mut Message) {
+        let Some(session) = self.sessions[channel.index()] else {
+            *message = net::encode_reply(Err(Errno::EPERM));
+            return;
+        };
+        self.core.now = self.pd.now();
+        let mut buffer = Box::new([0; MESSAGE_BYTES]);
+        let answer = Request::decode(message, &mut buffer)
+            .and_then(|request| engine::call(&mut self.core, &mut self.families, usize::from(session), &request));
+        *message = net::encode_reply(
+            answer.as_ref().map(|a| net::Reply { value: a.value, bytes: &a.bytes[..a.len] }).map_err(|e| *e),
+        );
+        // What the call caused (a SYN, a FIN) leaves at once.
+        if let Some(channel) = self.turn() {
+            self.pd.notify(channel);
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! The link layer: frames in, IP packets out, and the way back.
+//!
+//! smoltcp runs above this as `Medium::Ip`; neighbours, routes and loopback are
+//! ours. smoltcp's own neighbour cache has eight entries and allows one
+//! request a second for the whole interface, so one dead host would delay all
+//! others; here each destination has its own state and a short queue.
+
+pub mod dhcp;
+pub mod eth;
+pub mod neighbor;
+
+use alloc::{collections::VecDeque, vec::Vec};
+use core::net::{IpAddr, Ipv4Addr};
+
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Cidr, Ipv4Packet,
+};
+use strait_abi::Errno;
+
+use self::{
+    eth::{EthTx, Frame},
+    neighbor::{Neighbors, Resolution},
+};
+
+/// Bytes of an Ethernet header.
+pub const ETH_HEADER: usize = 14;
+/// Packets that may wait in the loopback queue.
+const LOOPBACK_PACKETS: usize = 256;
+
+/// What the interface counts.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct LinkCounters {
+    /// Frames received.
+    pub rx_frames: u64,
+    /// Frames sent.
+    pub tx_frames: u64,
+    /// Frames that made no sense or had no receiver.
+    pub rx_dropped: u64,
+    /// Packets not sent.
+    pub tx_dropped: u64,
+}
+
+/// An IPv4 configuration of the Ethernet interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ipv4Config {
+    /// Address and prefix.
+    pub address: Ipv4Cidr,
+    /// Default gateway.
+    pub gateway: Option<Ipv4Addr>,
+    /// Name servers.
+    pub dns: Vec<Ipv4Addr>,
+}
+
+/// Where a packet goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Loopback,
+    Group(EthernetAddress),
+    Neighbor(IpAddr),
+}
+
+/// The interfaces: one Ethernet port, and loopback.
+pub struct Links {
+    tx: EthTx,
+    neighbors: Neighbors,
+    ipv4: Option<Ipv4Config>,
+    loopback: VecDeque<Vec<u8>>,
+    starved: bool,
+    /// Destinations that turned out to be unreachable, for the families.
+    pub unreachable: Vec<IpAddr>,
+    pub counters: LinkCounters,
+}
+
+/// What a received frame is.
+pub enum Input {
+    /// An IP packet for this host, at this place in the frame.
+    Ip(core::ops::Range<usize>),
+    /// Nothing more to do.
+    Done,
+}
+
+impl Links {
+    pub fn new(tx: EthTx) -> Self {
+        Self {
+            tx,
+            neighbors: Neighbors::new(),
+            ipv4: None,
+            loopback: VecDeque::new(),
+            starved: false,
+            unreachable: Vec::new(),
+            counters: LinkCounters::default(),
+        }
+    }
+
+    /// The MAC address of the port.
+    pub fn mac(&self) -> EthernetAddress {
+        self.tx.mac
+    }
+
+    /// Largest IP packet, in bytes.
+    pub fn mtu(&self) -> usize {
+        self.tx.mtu
+    }
+
+    pub fn ipv4(&self) -> Option<&Ipv4Config> {
+        self.ipv4.as_ref()
+    }
+
+    /// Sets or removes the IPv4 configuration.
+    pub fn set_ipv4(&mut self, config: Option<Ipv4Config>) {
+        self.ipv4 = config;
+    }
+
+    /// Whether `address` is one of this host's.
+    pub fn is_local(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(a) => a.is_loopback() || self.ipv4.as_ref().is_some_and(|c| c.address.address() == a),
+            IpAddr::V6(a) => a.is_loopback(),
+        }
+    }
+
+    /// Whether `address` is a broadcast address of this host's network.
+    pub fn is_broadcast(&self, address: Ipv4Addr) -> bool {
+        address.is_broadcast() || self.ipv4.as_ref().is_some_and(|c| c.address.broadcast() == Some(address))
+    }
+
+    /// The address that packets to `destination` come from; ENETUNREACH if
+    /// there is no way to it.
+    pub fn source_for(&self, destination: IpAddr) -> Result<IpAddr, Errno> {
+        match destination {
+            IpAddr::V4(d) if d.is_loopback() => Ok(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V4(_) => {
+                self.route(destination)?;
+                self.ipv4.as_ref().map(|c| c.address.address().into()).ok_or(Errno::ENETUNREACH)
+            }
+            IpAddr::V6(_) => Err(Errno::ENETUNREACH),
+        }
+    }
+
+    fn route(&self, destination: IpAddr) -> Result<Route, Errno> {
+        if self.is_local(destination) {
+            return Ok(Route::Loopback);
+        }
+        let IpAddr::V4(d) = destination else { return Err(Errno::ENETUNREACH) };
+        if self.is_broadcast(d) {
+            return Ok(Route::Group(EthernetAddress::BROADCAST));
+        }
+        let Some(config) = &self.ipv4 else { return Err(Errno::ENETUNREACH) };
+        if d.is_multicast() {
+            let [_, b, c, e] = d.octets();
+            return Ok(Route::Group(EthernetAddress([0x01, 0x00, 0x5e, b & 0x7f, c, e])));
+        }
+        if config.address.contains_addr(&d) {
+            return Ok(Route::Neighbor(destination));
+        }
+        config.gateway.map(|g| Route::Neighbor(g.into())).ok_or(Errno::ENETUNREACH)
+    }
+
+    /// Whether a packet can be emitted now.
+    pub fn room(&mut self) -> bool {
+        let room = self.tx.room() > 0;
+        self.starved |= !room;
+        room
+    }
+
+    /// Whether there was no room lately.
+    pub fn starved(&self) -> bool {
+        self.starved
+    }
+
+    /// Whether there was no room since this was asked last.
+    pub fn take_starved(&mut self) -> bool {
+        core::mem::take(&mut self.starved)
+    }
+
+    /// Emits an IP packet of `len` bytes (at most the MTU), written by `write`.
+    /// ENOBUFS, and `write` not called, if there is no buffer.
+    pub fn emit<R>(&mut self, now: u64, len: usize, write: impl FnOnce(&mut [u8]) -> R) -> Result<R, Errno> {
+        if len > self.tx.mtu {
+            return Err(Errno::EMSGSIZE);
+        }
+        let Some(frame) = self.tx.alloc(ETH_HEADER + len) else {
+            self.counters.tx_dropped += 1;
+            return Err(Errno::ENOBUFS);
+        };
+        let result = match self.tx.bytes(&frame) {
+            Some(bytes) => {
+                let result = write(&mut bytes[ETH_HEADER..]);
+                let destination = destination_of(&bytes[ETH_HEADER..]);
+                self.output(now, frame, destination);
+                result
+            }
+            None => return Err(Errno::ENOBUFS),
+        };
+        Ok(result)
+    }
+
+    fn output(&mut self, now: u64, frame: Frame, destination: Option<IpAddr>) {
+        let Some(route) = destination.and_then(|d| self.route(d).ok()) else {
+            self.counters.tx_dropped += 1;
+            self.tx.give_back(frame);
+            return;
+        };
+        match route {
+            Route::Loopback => {
+                if self.loopback.len() < LOOPBACK_PACKETS
+                    && let Some(bytes) = self.tx.bytes(&frame)
+                {
+                    self.loopback.push_back(bytes[ETH_HEADER..].to_vec());
+                } else {
+                    self.counters.tx_dropped += 1;
+                }
+                self.tx.give_back(frame);
+            }
+            Route::Group(mac) => self.transmit(frame, mac),
+            Route::Neighbor(hop) => match self.neighbors.resolve(hop, now, frame) {
+                Resolution::Known(mac, frame) => self.transmit(frame, mac),
+                Resolution::Parked { solicit } => {
+                    if solicit {
+                        self.solicit(hop, EthernetAddress::BROADCAST);
+                    }
+                }
+                Resolution::Refused(frame) => {
+                    self.counters.tx_dropped += 1;
+                    self.tx.give_back(frame);
+                }
+            },
+        }
+    }
+
+    fn transmit(&mut self, frame: Frame, to: EthernetAddress) {
+        let mac = self.tx.mac;
+        if let Some(bytes) = self.tx.bytes(&frame) {
+            let version = bytes[ETH_HEADER] >> 4;
+            let mut header = EthernetFrame::new_unchecked(bytes);
+            header.set_dst_addr(to);
+            header.set_src_addr(mac);
+            header.set_ethertype(if version == 4 { EthernetProtocol::Ipv4 } else { EthernetProtocol::Ipv6 });
+        }
+        self.counters.tx_frames += 1;
+        self.tx.submit(frame);
+    }
+
+    /// Sends a whole Ethernet frame.
+    pub fn emit_frame(&mut self, bytes: &[u8]) {
+        let Some(frame) = self.tx.alloc(bytes.len()) else {
+            self.counters.tx_dropped += 1;
+            return;
+        };
+        if let Some(buffer) = self.tx.bytes(&frame) {
+            buffer.copy_from_slice(bytes);
+        }
+        self.counters.tx_frames += 1;
+        self.tx.submit(frame);
+    }
+
+    fn emit_arp(&mut self, repr: ArpRepr, to: EthernetAddress) {
+        let mut bytes = [0; ETH_HEADER + 28];
+        let mut frame = EthernetFrame::new_unchecked(&mut bytes[..]);
+        frame.set_dst_addr(to);
+        frame.set_src_addr(self.tx.mac);
+        frame.set_ethertype(EthernetProtocol::Arp);
+        repr.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
+        self.emit_frame(&bytes);
+    }
+
+    fn solicit(&mut self, target: IpAddr, to: EthernetAddress) {
+        let (IpAddr::V4(target), Some(config)) = (target, &self.ipv4) else { return };
+        let repr = ArpRepr::EthernetIpv4 {
+            operation: ArpOperation::Request,
+            source_hardware_addr: self.tx.mac,
+            source_protocol_addr: config.address.address(),
+            target_hardware_addr: EthernetAddress([0; 6]),
+            target_protocol_addr: target,
+        };
+        self.emit_arp(repr, to);
+    }
+
+    /// Takes in a frame from the wire.
+    pub fn input(&mut self, now: u64, frame: &[u8]) -> Input {
+        self.counters.rx_frames += 1;
+        let Ok(eth) = EthernetFrame::new_checked(frame) else {
+            self.counters.rx_dropped += 1;
+            return Input::Done;
+        };
+        let to = eth.dst_addr();
+        if to != self.tx.mac && to.is_unicast() {
+            self.counters.rx_dropped += 1;
+            return Input::Done;
+        }
+        match eth.ethertype() {
+            EthernetProtocol::Ipv4 => Input::Ip(ETH_HEADER..frame.len()),
+            EthernetProtocol::Arp => {
+                self.arp(now, eth.payload());
+                Input::Done
+            }
+            _ => {
+                self.counters.rx_dropped += 1;
+                Input::Done
+            }
+        }
+    }
+
+    /// RFC 826, with the checks of a host that is not to be fooled easily: only
+    /// requests for and replies to our address teach us anything.
+    fn arp(&mut self, now: u64, payload: &[u8]) {
+        let repr = ArpPacket::new_checked(payload).and_then(|p| ArpRepr::parse(&p));
+        let Ok(ArpRepr::EthernetIpv4 {
+            operation,
+            source_hardware_addr: mac,
+            source_protocol_addr: ip,
+            target_protocol_addr: target,
+            ..
+        }) = repr
+        else {
+            self.counters.rx_dropped += 1;
+            return;
+        };
+        let Some(config) = &self.ipv4 else { return };
+        let own = config.address.address();
+        if target != own || ip == own || !mac.is_unicast() || !config.address.contains_addr(&ip) {
+            return;
+        }
+        let waiting = self.neighbors.learn(ip.into(), mac, now);
+        for frame in waiting {
+            self.transmit(frame, mac);
+        }
+        if operation == ArpOperation::Request {
+            let reply = ArpRepr::EthernetIpv4 {
+                operation: ArpOperation::Reply,
+                source_hardware_addr: self.tx.mac,
+                source_protocol_addr: own,
+                target_hardware_addr: mac,
+                target_protocol_addr: ip,
+            };
+            self.emit_arp(reply, mac);
+        }
+    }
+
+    /// The next packet that this host sent to itself.
+    pub fn next_loopback(&mut self) -> Option<Vec<u8>> {
+        self.loopback.pop_front()
+    }
+
+    /// Whether there is one.
+    pub fn has_loopback(&self) -> bool {
+        !self.loopback.is_empty()
+    }
+
+    /// When [`tick`](Self::tick) is due.
+    pub fn deadline(&self) -> Option<u64> {
+        self.neighbors.deadline()
+    }
+
+    /// Does what is due: repeats requests, gives up on silent neighbours.
+    pub fn tick(&mut self, now: u64) {
+        if self.neighbors.deadline().is_none_or(|d| d > now) {
+            return;
+        }
+        let due = self.neighbors.tick(now);
+        for (ip, mac) in due.solicit {
+            self.solicit(ip, mac.unwrap_or(EthernetAddress::BROADCAST));
+        }
+        for (ip, frames) in due.failed {
+            for frame in frames {
+                self.counters.tx_dropped += 1;
+                if let Some(d) = self.tx.bytes(&frame).and_then(|b| destination_of(&b[ETH_HEADER..])) {
+                    self.unreachable.push(d);
+                }
+                self.tx.give_back(frame);
+            }
+            self.unreachable.push(ip);
+        }
+    }
+
+    /// Makes everything emitted visible to the driver. Returns whether it must
+    /// be notified.
+    pub fn flush(&mut self) -> bool {
+        self.tx.flush()
+    }
+
+    /// Descriptors from the driver that made no sense.
+    pub fn bad_descriptors(&self) -> u64 {
+        self.tx.bad
+    }
+
+    /// Whether someone waits for buffers that the driver has, and asks to be
+    /// notified when they come back.
+    pub fn want_buffers(&mut self) -> bool {
+        self.tx.want_buffers()
+    }
+}
+
+fn destination_of(packet: &[u8]) -> Option<IpAddr> {
+    match packet.first()? >> 4 {
+        4 => Ipv4Packet::new_checked(packet).ok().map(|p| p.dst_addr().into()),
+        _ => None,
+    }
+}
