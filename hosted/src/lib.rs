@@ -1,0 +1,47 @@
+//! The hosted world: the system of `microkit.system` as Linux processes.
+//!
+//! ```text
+//!   supervisor --- one process per PD, its regions mapped where the
+//!       |          description says; channels and calls by futex
+//!       +- network namespace: TAP strait0, DHCP server, port forwarding
+//! ```
+//!
+//! The components are the same crates as on seL4 and read the same
+//! configurations. [`main`] is all that a binary needs: it gives the table of
+//! programs that `program_image` elements may name.
+//!
+//! | module | what |
+//! |---|---|
+//! | `cli` | the command line |
+//! | `supervisor`, `topology`, `manifest` | starting the processes, ending them together |
+//! | `process`, `world` | one PD: mapping, [`strait_pd::Pd`], a server's loop |
+//! | `control` | notifications and protected calls between processes |
+//! | `memory` | memory files and mappings |
+//! | `interrupt`, [`devices`] | devices: TAP, timer, entropy, console |
+//! | `net` | namespace, TAP, DHCP, port forwarding |
+//!
+//! Differences to seL4, by design: priorities are not enforced, the control
+//! region is not protected from a hostile PD, device regions do not exist, and
+//! the end of one PD ends the run.
+
+#![deny(unsafe_code)]
+
+mod cli;
+#[allow(dead_code)]
+mod control;
+pub mod devices;
+mod interrupt;
+mod manifest;
+#[allow(unsafe_code)]
+mod memory;
+mod net;
+#[allow(unsafe_code)]
+mod process;
+mod supervisor;
+mod topology;
+mod world;
+
+pub use cli::main;
+pub use interrupt::Interrupt;
+pub use process::{Program, Start};
+pub use supervisor::Running;

@@ -1,0 +1,169 @@
+//! `strait-hosted run`: starts a process for each PD and ends them together.
+//!
+//! No PD outlives another: a server that is gone would leave its callers
+//! waiting, so the end of any PD ends the run, with a message.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail};
+use command_fds::{CommandFdExt, FdMapping};
+use serde::{Deserialize, Serialize};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use strait_system::System;
+
+use crate::control::CONTROL_BYTES;
+use crate::memory;
+use crate::net::{Network, NetworkOptions};
+use crate::process::Program;
+use crate::topology::{self, FIRST_FD, Folders};
+
+/// What `run` is told.
+pub struct Options {
+    /// The system description.
+    pub system: PathBuf,
+    /// Where its files are.
+    pub folders: Folders,
+    /// Where to write what the run is, see [`Running`].
+    pub json: PathBuf,
+    /// The network.
+    pub network: NetworkOptions,
+}
+
+/// A run, as tests and tools find it in `hosted.json`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Running {
+    /// Process id of the supervisor; it is in the network namespace.
+    pub pid: u32,
+    /// The network device, if the system has one.
+    pub tap: Option<String>,
+    /// The address that the DHCP server gives out.
+    pub guest: String,
+    /// The forwarded ports, 0 for none.
+    pub http_port: u16,
+    /// The same, TCP and UDP.
+    pub echo_port: u16,
+    /// Process ids of the PDs.
+    pub pds: BTreeMap<String, u32>,
+}
+
+/// The processes of the PDs. Dropping it ends them.
+struct Family(Vec<(String, Child)>);
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        for (_, child) in &mut self.0 {
+            let _ = child.kill();
+        }
+        for (_, child) in &mut self.0 {
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Removes the file when the run is over.
+struct Announcement(PathBuf);
+
+impl Announcement {
+    fn publish(path: &Path, running: &Running) -> Result<Self> {
+        let partial = path.with_extension("tmp");
+        let text = serde_json::to_string_pretty(running)?;
+        fs::write(&partial, text + "\n")
+            .and_then(|()| fs::rename(&partial, path))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self(path.into()))
+    }
+}
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Runs the system until a signal ends it (`Ok`) or a PD does (`Err`).
+pub fn run(programs: &[Program], options: &Options) -> Result<()> {
+    let system = topology::load(&options.system, &options.folders)?;
+    let chosen: Vec<&Program> =
+        system.pds.iter().map(|pd| topology::program_of(programs, &system, pd)).collect::<Result<_>>()?;
+    let regions = topology::create_regions(&system, &options.folders)?;
+    let control = memory::create("control", CONTROL_BYTES as u64, None)?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGCHLD]).context("cannot catch signals")?;
+    // Last before the children: from here on this process may be in another
+    // network namespace and have threads.
+    let with_network = chosen.iter().any(|p| p.tap);
+    let network = if with_network { Some(Network::start(&options.network)?) } else { None };
+    let tap = network.as_ref().map(Network::tap);
+
+    let mut family = Family(Vec::new());
+    for (index, program) in chosen.iter().enumerate() {
+        let child = launch(&system, index, program, &control, &regions, tap)
+            .with_context(|| format!("cannot start PD `{}`", system.pds[index].name))?;
+        family.0.push((system.pds[index].name.clone(), child));
+    }
+    let _announcement = Announcement::publish(
+        &options.json,
+        &Running {
+            pid: std::process::id(),
+            tap: network.as_ref().map(|n| n.name().into()),
+            guest: crate::net::GUEST.to_string(),
+            http_port: options.network.http_port,
+            echo_port: options.network.echo_port,
+            pds: family.0.iter().map(|(name, child)| (name.clone(), child.id())).collect(),
+        },
+    )?;
+    for signal in signals.forever() {
+        if signal != SIGCHLD {
+            return Ok(());
+        }
+        for (name, child) in &mut family.0 {
+            if let Some(status) = child.try_wait()? {
+                bail!("PD `{name}` {}; the run is over", how(status));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn how(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(101), _) => "panicked".into(),
+        (Some(code), _) => format!("ended with code {code}"),
+        (_, Some(libc::SIGSEGV)) => "was ended by a memory fault (SIGSEGV)".into(),
+        (_, Some(signal)) => format!("was ended by signal {signal}"),
+        _ => "ended".into(),
+    }
+}
+
+fn launch(
+    system: &System,
+    index: usize,
+    program: &Program,
+    control: &OwnedFd,
+    regions: &[Option<OwnedFd>],
+    tap: Option<&OwnedFd>,
+) -> Result<Child> {
+    let (manifest, sources) = topology::manifest(system, index, program, std::process::id().try_into()?);
+    let mut passed = vec![control];
+    passed.extend(sources.iter().filter_map(|at| regions[*at].as_ref()));
+    passed.extend(tap.filter(|_| program.tap));
+    let mut mappings = Vec::new();
+    for (fd, child_fd) in passed.into_iter().zip(FIRST_FD..) {
+        mappings.push(FdMapping { parent_fd: fd.as_fd().try_clone_to_owned()?, child_fd });
+    }
+    let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
+    command
+        // For `ps`: the name comes first.
+        .args(["pd", &manifest.name, &serde_json::to_string(&manifest)?])
+        .stdin(Stdio::null())
+        // A Ctrl-C is for the supervisor, which then ends the children.
+        .process_group(0)
+        .fd_mappings(mappings)
+        .context("two descriptors with one number")?;
+    Ok(command.spawn()?)
+}
