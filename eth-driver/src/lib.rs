@@ -18,13 +18,14 @@
 //! | [`device`] | what the driver asks of a device |
 //! | [`driver`] | the component: validation, batches, signals, interrupts |
 //! | [`slots`] | which buffers are where |
+//! | [`virtqueue`] | a virtqueue for frames |
 //! | `virtio` | virtio-net by virtio-mmio, modern and legacy (feature `virtio`) |
 //!
 //! Limits: one queue pair, no checksum or segmentation offload yet (its place
 //! is the virtio header, see `virtio`), frames of up to 1,518 bytes.
 
 #![no_std]
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 extern crate alloc;
 
@@ -33,6 +34,7 @@ pub mod driver;
 pub mod slots;
 #[cfg(feature = "virtio")]
 pub mod virtio;
+pub mod virtqueue;
 
 pub use device::NetDevice;
 pub use driver::{Counters, EthDriver};

@@ -10,13 +10,13 @@ use core::fmt::Display;
 
 use strait_abi::log::Logger;
 use strait_eth_driver::driver::Link;
-use strait_eth_driver::virtio::VirtioNet;
+use strait_eth_driver::virtio::{Memory, VirtioNet};
 use strait_eth_driver::{EthDriver, NetDevice};
 use strait_pd::{Component, Environment, Region};
 use strait_ring::SharedMemory;
 use strait_ring::net_queue::{Consumer, Producer, capacity_for};
 use strait_sel4::virtio_drivers::transport::DeviceType;
-use strait_sel4::{dma, paddr, virtio};
+use strait_sel4::{paddr, virtio};
 
 strait_sel4::server!(heap = 64 * 1024, main = start);
 
@@ -24,17 +24,17 @@ fn start(env: Environment) -> Result<impl Component, String> {
     let text = |e: &dyn Display| format!("{e}");
     let region = |name: &str| env.region(name).map_err(|e| text(&e));
     let (rx_data, tx_data) = (region("eth_rx_data")?, region("eth_tx_data")?);
-    dma::init(region("eth_driver_dma")?, paddr!(eth_driver_dma_paddr));
-    if !dma::add_window(rx_data, paddr!(eth_rx_data_paddr)) || !dma::add_window(tx_data, paddr!(eth_tx_data_paddr)) {
-        return Err("too many data regions".into());
-    }
+    let memory = Memory {
+        own: SharedMemory::attach(region("eth_driver_dma")?),
+        own_paddr: paddr!(eth_driver_dma_paddr),
+        rx_data_paddr: paddr!(eth_rx_data_paddr),
+        tx_data_paddr: paddr!(eth_tx_data_paddr),
+    };
 
     let transport = virtio::find(region("virtio_net")?, DeviceType::Network).ok_or(
         "no virtio-net device in the page of virtio_net; give QEMU `-device virtio-net-device,bus=virtio-mmio-bus.0`",
     )?;
-    let device =
-        VirtioNet::<dma::Regions, _>::new(transport, SharedMemory::attach(rx_data), SharedMemory::attach(tx_data))
-            .map_err(|e| format!("the virtio-net device does not start: {e}"))?;
+    let device = VirtioNet::new(transport, memory).map_err(|e| format!("the virtio-net device does not start: {e}"))?;
     let m = device.mac();
     let log = Logger::new(&env);
     log.line(format_args!(
