@@ -1,0 +1,87 @@
+"""Clients of the system's services, over the host's own sockets."""
+
+import random
+import select
+import socket
+import time
+
+from .netns import GUEST
+
+ECHO, HTTP, NETSTAT = 7, 80, 15
+
+
+def payload(size, seed=0):
+    """Bytes that do not repeat, the same for the same seed."""
+    return random.Random(seed).randbytes(size)
+
+
+def connect(port=ECHO, timeout=30, source=None):
+    """A connected stream socket."""
+    stream = socket.create_connection((GUEST, port), timeout, source_address=(source, 0) if source else None)
+    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return stream
+
+
+def read_to_end(stream):
+    """All bytes up to the end of file."""
+    parts = []
+    while part := stream.recv(1 << 16):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def exchange(streams, data, seconds):
+    """Sends `data[i]` on `streams[i]`, all at once, ends each direction with
+    a half-close and returns what each stream gave back."""
+    poll = select.poll()
+    sent, got = [0] * len(streams), [bytearray() for _ in streams]
+    index = {}
+    for i, stream in enumerate(streams):
+        stream.setblocking(False)
+        index[stream.fileno()] = i
+        if not data[i]:
+            stream.shutdown(socket.SHUT_WR)
+        poll.register(stream, select.POLLIN | (select.POLLOUT if data[i] else 0))
+    end, left = time.monotonic() + seconds, len(streams)
+    while left:
+        if time.monotonic() > end:
+            behind = [(i, sent[i], len(got[i])) for i in range(len(streams)) if len(got[i]) < len(data[i])]
+            raise TimeoutError(f"{left} streams not done; (stream, sent, received): {behind[:8]}")
+        for fd, events in poll.poll(1000):
+            i = index[fd]
+            stream = streams[i]
+            if events & select.POLLOUT and sent[i] < len(data[i]):
+                sent[i] += stream.send(memoryview(data[i])[sent[i] : sent[i] + 65536])
+                if sent[i] == len(data[i]):
+                    stream.shutdown(socket.SHUT_WR)
+                    poll.modify(fd, select.POLLIN)
+            if events & (select.POLLIN | select.POLLHUP | select.POLLERR):
+                part = stream.recv(1 << 16)
+                got[i] += part
+                if not part:
+                    poll.unregister(fd)
+                    left -= 1
+    return got
+
+
+def counters():
+    """The server's counters, by the netstat component."""
+    with connect(NETSTAT) as stream:
+        lines = read_to_end(stream).decode().splitlines()
+    return {name: int(value) for name, value in (line.split() for line in lines if line)}
+
+
+def resources(values=None):
+    """Those counters that tell of something held."""
+    values = values or counters()
+    return {name: values[name] for name in ("sockets_all", "pages_all", "buffer_bytes")}
+
+
+def wait_for_resources(expected, seconds=40):
+    """Waits until no more is held than `expected`; returns what is held."""
+    end = time.monotonic() + seconds
+    while True:
+        held = resources()
+        if all(held[name] <= expected[name] for name in expected) or time.monotonic() > end:
+            return held
+        time.sleep(0.25)

@@ -1,0 +1,134 @@
+"""A private network for the tests: namespace, TAP devices, DHCP and DNS.
+
+The test process moves itself into a fresh network namespace, so nothing of
+the host's network is seen or changed. Without root it takes a user namespace
+too, if the host allows that.
+"""
+
+import ctypes
+import fcntl
+import os
+import shutil
+import socket
+import struct
+import subprocess
+from pathlib import Path
+
+PEER = "10.0.2.2"
+"""The host's side: an independent TCP, the kernel's."""
+GUEST = "10.0.2.15"
+"""The system under test, by DHCP."""
+SECOND_PEER = "10.0.2.77"
+"""A second address of the host, to be taken away in mid-transfer."""
+
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
+TUNSETIFF = 0x400454CA
+IFF_TAP = 0x0002
+IFF_NO_PI = 0x1000
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def run(*command):
+    """Runs a command that must succeed; its complaint is the error."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"`{' '.join(command)}` failed: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def enter():
+    """Moves this process (one thread only) into a new network namespace."""
+    uid, gid = os.getuid(), os.getgid()
+    flags = CLONE_NEWNET if uid == 0 else CLONE_NEWNET | CLONE_NEWUSER
+    if libc.unshare(flags) != 0:
+        problem = os.strerror(ctypes.get_errno())
+        raise RuntimeError(f"no network namespace ({problem}): run the tests as root")
+    if uid != 0:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+    run("ip", "link", "set", "lo", "up")
+
+
+def missing_tools():
+    """Names of tools that the tests need and the host lacks."""
+    return [tool for tool in ("ip", "curl", "dnsmasq") if shutil.which(tool) is None]
+
+
+def open_tap(name):
+    """Attaches to the TAP device `name`, makes it if need be."""
+    fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
+    return fd
+
+
+def make_tap(name):
+    """A TAP device that stays when nobody holds it."""
+    run("ip", "tuntap", "add", "dev", name, "mode", "tap")
+    Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")
+    run("ip", "link", "set", name, "txqueuelen", "4000", "up")
+
+
+def raw_socket(interface):
+    """A socket that sends and receives whole frames on `interface`."""
+    raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    ignore_outgoing = 23
+    sol_packet, rcvbufforce, sndbufforce = 263, 33, 32
+    raw.setsockopt(sol_packet, ignore_outgoing, 1)
+    raw.setsockopt(socket.SOL_SOCKET, rcvbufforce, 16 << 20)
+    raw.setsockopt(socket.SOL_SOCKET, sndbufforce, 16 << 20)
+    raw.bind((interface, 0))
+    return raw
+
+
+class Link:
+    """The wire between the host and one run of the system.
+
+    `guest_tap` is where the system attaches. Without faults it is the host's
+    own interface; with faults `wire.py` sits between the two.
+    """
+
+    def __init__(self, directory, faults=None):
+        self.directory = Path(directory)
+        self.children = []
+        self.taps = ["peer0"]
+        make_tap("peer0")
+        run("ip", "address", "add", f"{PEER}/24", "dev", "peer0")
+        self.guest_tap = "peer0"
+        if faults is not None:
+            self.taps.append("guest0")
+            make_tap("guest0")
+            self.guest_tap = "guest0"
+            self.wire_report = self.directory / "wire.json"
+            script = Path(__file__).with_name("wire.py")
+            self.start("wire", "python3", str(script), "peer0", "guest0", "--report", str(self.wire_report), *faults)
+        self.start(
+            "dnsmasq", "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--interface=peer0",
+            "--bind-interfaces", "--except-interface=lo", "--no-resolv", "--no-hosts", f"--address=/#/{PEER}",
+            f"--dhcp-range={GUEST},{GUEST},255.255.255.0,1h", f"--dhcp-option=3,{PEER}", f"--dhcp-option=6,{PEER}",
+            f"--dhcp-leasefile={self.directory}/leases", "--dhcp-authoritative", "--no-ping", "--user=root",
+            "--log-queries", "--log-dhcp", "--log-facility=-", "--pid-file=",
+        )
+
+    def start(self, name, *command):
+        log = open(self.directory / f"{name}.log", "wb")
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        log.close()
+        self.children.append(child)
+
+    def complaint(self):
+        """Which helper ended by itself, or None."""
+        for child in self.children:
+            if child.poll() is not None:
+                return f"`{child.args[0]} {child.args[1]}` ended; see {self.directory}"
+        return None
+
+    def close(self):
+        for child in self.children:
+            if child.poll() is None:
+                child.terminate()
+        for child in self.children:
+            child.wait(timeout=10)
+        for tap in self.taps:
+            run("ip", "link", "delete", tap)

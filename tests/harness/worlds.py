@@ -1,0 +1,120 @@
+"""How to start and end the system in each world."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from .netns import GUEST, Link
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+import world  # noqa: E402
+
+BUILD = Path(os.environ.get("STRAIT_BUILD", ROOT / "build"))
+ARCHIVE = BUILD / "archive.tar"
+
+TROUBLE = re.compile(r"panicked at|MON\|ERROR|FAULT|unhandled|ERROR: AddressSanitizer|runtime error:", re.I)
+"""What a component's end looks like in the log."""
+
+
+class NotBuilt(Exception):
+    """The system is not there in this world; the text says what to do."""
+
+
+def qemu_command(tap, image=None):
+    """QEMU as `make run` starts it, but with its network card on `tap`."""
+    image = Path(image or os.environ.get("STRAIT_IMAGE", BUILD / "loader.img"))
+    if not image.exists():
+        raise NotBuilt(f"{image} is missing: run `make image`")
+    return world.qemu_command(f"tap,id=net0,ifname={tap},script=no,downscript=no", str(image))
+
+
+def hosted_command(tap):
+    """The hosted system, on a TAP device that is there."""
+    command = world.hosted_command(0, 0)
+    command[0] = str(ROOT / command[0])
+    if not Path(command[0]).exists():
+        raise NotBuilt(f"{command[0]} is missing: run `make hosted`")
+    return [*command, "--json", str(BUILD / "hosted-test.json"), "--no-net-setup", "--tap", tap]
+
+
+def linux_command(tap):
+    if not ARCHIVE.exists():
+        raise NotBuilt(f"{ARCHIVE} is missing: run `make archive`")
+    return [sys.executable, str(Path(__file__).with_name("standin.py")), "--tap", tap, "--archive", str(ARCHIVE)]
+
+
+WORLDS = {"qemu": qemu_command, "hosted": hosted_command, "linux": linux_command}
+
+
+class System:
+    """A running system."""
+
+    def __init__(self, where, directory, faults=None, image=None):
+        self.log_path = Path(directory) / "system.log"
+        self.seen = 0
+        self.link = Link(directory, faults)
+        try:
+            tap = self.link.guest_tap
+            command = WORLDS[where](tap, image) if image else WORLDS[where](tap)
+            self.started = time.monotonic()
+            with open(self.log_path, "wb") as log:
+                self.process = subprocess.Popen(
+                    command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        except BaseException:
+            self.link.close()
+            raise
+
+    def log(self):
+        """What the components said so far."""
+        return self.log_path.read_text(errors="replace")
+
+    def wait_until_ready(self, port=80, seconds=60):
+        """Waits until `port` accepts connections; returns the seconds since start."""
+        while time.monotonic() < self.started + seconds:
+            if self.process.poll() is not None or self.link.complaint():
+                break
+            try:
+                socket.create_connection((GUEST, port), timeout=1).close()
+                return time.monotonic() - self.started
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError(f"{self.link.complaint() or 'the system did not come up'}; its log:\n{self.log()[-4000:]}")
+
+    def wait_for_log(self, pattern, seconds=30):
+        """Waits until the log has a match of `pattern`, and returns it."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if found := re.search(pattern, self.log()):
+                return found
+            time.sleep(0.1)
+        raise AssertionError(f"no {pattern!r} in the log:\n{self.log()[-4000:]}")
+
+    def complaint(self):
+        """What is wrong with it since the last look, or None."""
+        if self.process.poll() is not None:
+            return f"the system ended by itself (status {self.process.returncode}):\n{self.log()[-4000:]}"
+        new = self.log()[self.seen :]
+        self.seen += len(new)
+        if found := TROUBLE.search(new):
+            return f"the log says {found.group()!r}:\n{new[-4000:]}"
+        return None
+
+    def close(self):
+        try:
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGTERM)
+                try:
+                    self.process.wait(timeout=5)
+                except subprocess.TimeoutExpired:
+                    os.killpg(self.process.pid, signal.SIGKILL)
+                    self.process.wait()
+        finally:
+            self.link.close()

@@ -1,0 +1,169 @@
+"""TCP, by the echo service and the host's own TCP on the other end."""
+
+import errno
+import random
+import socket
+import struct
+import time
+
+import pytest
+
+from harness import client, netns
+
+pytestmark = pytest.mark.usefixtures("system")
+MIB = 1 << 20
+
+
+def test_each_byte_comes_back(no_leak):
+    for size in (0, 1, 2, 535, 536, 1459, 1460, 1461, 4095, 4096, 4097, 65535, 65536, 65537, 300_000):
+        data = client.payload(size, seed=size)
+        with client.connect() as stream:
+            assert client.exchange([stream], [data], 60) == [data], f"{size} bytes"
+
+
+def test_half_close_loses_nothing(no_leak):
+    """The end of one direction leaves the other open until all is echoed."""
+    for seed in range(20):
+        data = client.payload(random.Random(seed).randint(1, 100_000), seed)
+        with client.connect() as stream:
+            stream.sendall(data)
+            stream.shutdown(socket.SHUT_WR)
+            assert client.read_to_end(stream) == data
+
+
+def test_64_clients_at_once(no_leak):
+    data = [client.payload(MIB, seed) for seed in range(64)]
+    streams = [client.connect() for _ in data]
+    try:
+        assert client.exchange(streams, data, 300) == data
+    finally:
+        for stream in streams:
+            stream.close()
+
+
+def test_1000_short_connections(no_leak):
+    for number in range(1000):
+        word = f"connection {number}".encode()
+        with client.connect() as stream:
+            stream.sendall(word)
+            stream.shutdown(socket.SHUT_WR)
+            assert client.read_to_end(stream) == word, f"connection {number}"
+
+
+def test_200_connections_that_the_client_resets(no_leak):
+    for number in range(200):
+        stream = client.connect()
+        stream.sendall(b"x" * (number * 7 + 1))
+        reset(stream)
+
+
+def test_many_open_and_idle(no_leak):
+    """Open connections cost little and all stay alive."""
+    streams = [client.connect() for _ in range(60)]
+    try:
+        for number, stream in enumerate(streams):
+            stream.sendall(b"%d" % number)
+        for number, stream in enumerate(streams):
+            assert stream.recv(10) == b"%d" % number
+    finally:
+        for stream in streams:
+            stream.close()
+
+
+@pytest.mark.parametrize("port", [1, 9, 79, 81, 6999, 65535])
+def test_closed_port_refuses_at_once(port):
+    began = time.monotonic()
+    with pytest.raises(ConnectionRefusedError):
+        client.connect(port, timeout=5)
+    assert time.monotonic() - began < 0.9, "a refusal that takes a second was a lost answer"
+
+
+def reset(stream):
+    """Closes with RST, whatever is on the way."""
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    stream.close()
+
+
+def stuff(stream):
+    """Sends without reading until nothing more fits; returns how much did."""
+    stream.setblocking(False)
+    sent, quiet_since = 0, time.monotonic()
+    while time.monotonic() < quiet_since + 0.5:
+        try:
+            sent += stream.send(b"s" * 16384)
+            quiet_since = time.monotonic()
+        except BlockingIOError:
+            time.sleep(0.02)
+    stream.setblocking(True)
+    return sent
+
+
+def test_reset_in_mid_transfer_harms_nobody(no_leak):
+    data = [client.payload(256 << 10, seed) for seed in range(8)]
+    streams = [client.connect() for _ in data]
+    rude = [client.connect() for _ in range(8)]
+    for stream in rude:
+        assert stuff(stream) > 0
+    for stream in rude:
+        reset(stream)
+    assert client.exchange(streams, data, 60) == data
+    for stream in streams:
+        stream.close()
+
+
+def test_reader_that_stops_is_held_back(no_leak):
+    """A client that does not read fills its own buffers, nobody else's; what
+    it sent is there when it reads on."""
+    lazy = client.connect()
+    sent = stuff(lazy)
+    data = client.payload(256 << 10)
+    with client.connect() as other:
+        assert client.exchange([other], [data], 60) == [data]
+    lazy.shutdown(socket.SHUT_WR)
+    lazy.settimeout(60)
+    assert client.read_to_end(lazy) == b"s" * sent
+    lazy.close()
+
+
+def test_silent_departure_harms_nobody(system):
+    """The client's address vanishes in mid-transfer: no FIN, no RST."""
+    netns.run("ip", "address", "add", f"{netns.SECOND_PEER}/24", "dev", "peer0")
+    gone = [client.connect(source=netns.SECOND_PEER) for _ in range(8)]
+    for stream in gone:
+        assert stuff(stream) > 0
+    netns.run("ip", "address", "delete", f"{netns.SECOND_PEER}/24", "dev", "peer0")
+    try:
+        data = [client.payload(256 << 10, seed) for seed in range(8)]
+        for _ in range(3):
+            streams = [client.connect() for _ in data]
+            assert client.exchange(streams, data, 60) == data
+            for stream in streams:
+                stream.close()
+    finally:
+        netns.run("ip", "address", "add", f"{netns.SECOND_PEER}/24", "dev", "peer0")
+        for stream in gone:
+            reset(stream)
+        time.sleep(1)
+        netns.run("ip", "address", "delete", f"{netns.SECOND_PEER}/24", "dev", "peer0")
+
+
+def test_burst_of_connects(no_leak):
+    """As many connects at once as fit a usual backlog: each succeeds."""
+    streams = []
+    for _ in range(32):
+        stream = socket.socket()
+        stream.setblocking(False)
+        assert stream.connect_ex((netns.GUEST, client.ECHO)) == errno.EINPROGRESS
+        streams.append(stream)
+    data = [b"%d" % number for number in range(len(streams))]
+    deadline = time.monotonic() + 20
+    pending = set(streams)
+    while pending and time.monotonic() < deadline:
+        for stream in list(pending):
+            if stream.connect_ex((netns.GUEST, client.ECHO)) in (0, errno.EISCONN):
+                pending.discard(stream)
+        time.sleep(0.02)
+    assert not pending
+    assert client.exchange(streams, data, 60) == data
+    for stream in streams:
+        stream.close()
