@@ -277,6 +277,7 @@ pub mod mode {
     pub const DIRECTORY: u32 = 0o040_000;
     pub const REGULAR: u32 = 0o100_000;
     pub const SYMLINK: u32 = 0o120_000;
+    pub const SOCKET: u32 = 0o140_000;
     pub const PERMISSIONS: u32 = 0o7777;
 }
 
@@ -295,6 +296,21 @@ pub mod open {
     pub const DIRECTORY: u32 = 0o200_000;
     pub const NOFOLLOW: u32 = 0o400_000;
     pub const CLOEXEC: u32 = 0o2_000_000;
+}
+
+/// As the directory in openat(2) and the like: the working directory.
+pub const AT_FDCWD: i32 = -100;
+
+/// Bit of the second value that [`Request::Open`] gives: the content of the
+/// file never changes, so it may be read ahead and kept.
+pub const CONSTANT: u64 = 1 << 32;
+
+/// Where lseek(2) counts from.
+#[allow(missing_docs)]
+pub mod seek {
+    pub const SET: u32 = 0;
+    pub const CUR: u32 = 1;
+    pub const END: u32 = 2;
 }
 
 /// What the server counts, in the data area.

@@ -4,7 +4,7 @@ use alloc::{rc::Rc, vec::Vec};
 
 use strait_abi::Errno;
 
-use crate::socket::Socket;
+use crate::{file::OpenFile, socket::Socket};
 
 /// A descriptor, as POSIX has them.
 pub type Fd = i32;
@@ -22,6 +22,8 @@ pub const DEFAULT_LIMIT: usize = 1024;
 pub enum Object {
     /// A socket.
     Socket(Rc<Socket>),
+    /// A file or a directory.
+    File(Rc<OpenFile>),
 }
 
 /// One entry of the table.

@@ -5,6 +5,7 @@
 //! | [`posix`] | descriptor calls with the errors of Linux: ports of existing code, and the base of the rest |
 //! | [`Process::wait_events`] | servers that run an event loop over many sockets |
 //! | [`net`] | `TcpStream`, `TcpListener`, `UdpSocket` as in `std::net` |
+//! | [`fs`] | `File` as in `std::fs` |
 //! | [`resolve`] | names to addresses, by DNS |
 //!
 //! All of them work on a [`Process`], made once from the PD's
@@ -28,8 +29,11 @@ extern crate alloc;
 mod datagram;
 mod descriptor;
 mod event;
-#[cfg(test)]
-mod fake;
+#[cfg(any(test, feature = "fake"))]
+#[doc(hidden)]
+pub mod fake;
+mod file;
+pub mod fs;
 pub mod net;
 pub mod posix;
 mod process;
@@ -37,6 +41,7 @@ pub mod resolve;
 mod session;
 mod socket;
 mod stream;
+mod vfs;
 mod wait;
 
 pub use event::Event;

@@ -10,11 +10,13 @@
 //! so an error that only sending shows comes with the next call on the socket.
 
 mod control;
+mod files;
 mod io;
 mod options;
 mod poll;
 mod sockets;
 
 pub use crate::descriptor::{DEFAULT_LIMIT, Fd};
+pub use crate::file::RawEntry;
 pub use poll::PollFd;
 pub use strait_abi::{address::*, socket::*};

@@ -3,7 +3,7 @@
 use alloc::{format, rc::Rc};
 use core::{cell::RefCell, fmt, time::Duration};
 
-use strait_abi::{Errno, session::SessionRegion};
+use strait_abi::{Errno, session::SessionRegion, vfs::VfsRegion};
 use strait_pd::{ChannelSet, ConfigError, Environment, PdRef};
 use strait_ring::SharedMemory;
 
@@ -12,6 +12,7 @@ use crate::{
     event::Pending,
     session::Net,
     socket::Socket,
+    vfs::Vfs,
     wait::{Deadline, Waiter},
 };
 
@@ -25,6 +26,7 @@ struct Inner {
     pd: PdRef,
     waiter: Waiter,
     net: Option<Rc<Net>>,
+    vfs: Option<Rc<Vfs>>,
     table: RefCell<Table>,
     pending: RefCell<Pending>,
 }
@@ -36,19 +38,20 @@ pub enum StartError {
     Config(ConfigError),
     /// The session region is too small or too large.
     SessionSize,
-    /// `net_server` refuses the session: EPROTO if it speaks another version.
-    Refused(Errno),
+    /// The server of this name refuses the session: EPROTO if it speaks another
+    /// version.
+    Refused(&'static str, Errno),
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(e) => e.fmt(f),
-            Self::SessionSize => f.write_str("the region `<pd>_net` must have 64 KiB to 256 MiB"),
-            Self::Refused(Errno::EPROTO) => {
-                f.write_str("net_server speaks another version of the protocol; rebuild the image")
+            Self::SessionSize => f.write_str("the regions `<pd>_net` and `<pd>_vfs` must have 64 KiB to 256 MiB"),
+            Self::Refused(server, Errno::EPROTO) => {
+                write!(f, "{server} speaks another version of the protocol; rebuild the image")
             }
-            Self::Refused(e) => write!(f, "net_server refuses the session: {e}"),
+            Self::Refused(server, e) => write!(f, "{server} refuses the session: {e}"),
         }
     }
 }
@@ -61,6 +64,8 @@ impl Process {
     ///
     /// - the region `<pd>_net` and the channel to `net_server`: sockets.
     ///   Without both of them, sockets give EAFNOSUPPORT;
+    /// - the region `<pd>_vfs` and the channel to `vfs_server`: files. Without
+    ///   both of them, files give ENOSYS;
     /// - the channel to `timer_driver`: calls with a timeout (SO_RCVTIMEO,
     ///   poll, ...). Without it, they give ENOSYS where they would sleep. One
     ///   timeout is pending on the channel at a time: do not use it otherwise.
@@ -68,17 +73,30 @@ impl Process {
         let net = match (env.region(&format!("{}_net", env.config.name)), env.channel("net_server")) {
             (Ok(region), Ok(channel)) => {
                 let region = SessionRegion::new(SharedMemory::attach(region)).ok_or(StartError::SessionSize)?;
-                Some(Rc::new(Net::open(env.pd, channel, region).map_err(StartError::Refused)?))
+                Some(Rc::new(Net::open(env.pd, channel, region).map_err(|e| StartError::Refused("net_server", e))?))
+            }
+            (Err(_), Err(_)) => None,
+            (Err(e), _) | (_, Err(e)) => return Err(StartError::Config(e)),
+        };
+        let vfs = match (env.region(&format!("{}_vfs", env.config.name)), env.channel("vfs_server")) {
+            (Ok(region), Ok(channel)) => {
+                let vfs = VfsRegion::new(SharedMemory::attach(region)).and_then(|r| Vfs::new(env.pd, channel, r));
+                Some(Rc::new(vfs.ok_or(StartError::SessionSize)?))
             }
             (Err(_), Err(_)) => None,
             (Err(e), _) | (_, Err(e)) => return Err(StartError::Config(e)),
         };
         let waiter = Waiter::new(env.pd, env.channel("timer_driver").ok(), net.clone());
+        if let Some(vfs) = &vfs {
+            waiter.add_own(vfs.channel());
+            vfs.hello(&waiter).map_err(|e| StartError::Refused("vfs_server", e))?;
+        }
         let sockets = net.as_ref().map_or(0, |net| net.region().sockets());
         Ok(Self(Rc::new(Inner {
             pd: env.pd,
             waiter,
             net,
+            vfs,
             table: RefCell::new(Table::new()),
             pending: RefCell::new(Pending::new(sockets)),
         })))
@@ -146,6 +164,11 @@ impl Process {
         self.0.net.as_ref().ok_or(Errno::EAFNOSUPPORT)
     }
 
+    /// The session with the file server; ENOSYS without one.
+    pub(crate) fn vfs(&self) -> Result<&Rc<Vfs>, Errno> {
+        self.0.vfs.as_ref().ok_or(Errno::ENOSYS)
+    }
+
     /// What `fd` stands for.
     #[inline]
     pub(crate) fn object(&self, fd: Fd) -> Result<Object, Errno> {
@@ -157,7 +180,6 @@ impl Process {
     pub(crate) fn socket_of(&self, fd: Fd) -> Result<Rc<Socket>, Errno> {
         match &self.0.table.borrow().get(fd)?.object {
             Object::Socket(socket) => Ok(socket.clone()),
-            #[allow(unreachable_patterns, reason = "objects of other kinds")]
             _ => Err(Errno::ENOTSOCK),
         }
     }

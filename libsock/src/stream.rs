@@ -6,6 +6,8 @@ use strait_abi::{
     socket::{MSG_OOB, MSG_PEEK, MSG_TRUNC},
 };
 
+use strait_ring::SharedMemory;
+
 use crate::socket::Socket;
 
 impl Socket {
@@ -108,6 +110,17 @@ impl Socket {
         drop(tx);
         self.doorbell();
         Ok(data.len())
+    }
+
+    /// Sends `len` bytes of other shared memory; at most the room.
+    pub fn send_from(&self, source: &SharedMemory, from: usize, len: usize) -> Result<usize, Errno> {
+        let mut tx = self.tx.borrow_mut();
+        tx.stage_from(0, source, from, len).ok_or(Errno::EIO)?;
+        self.want_nothing(&tx);
+        tx.commit(len as u32);
+        drop(tx);
+        self.doorbell();
+        Ok(len)
     }
 
     #[cold]

@@ -15,8 +15,8 @@ use core::cell::{Cell, RefCell};
 use strait_abi::{
     Errno,
     vfs::{
-        Buffer, Command, Completion, DATA, Handle, PATH_MAX, Receiver, Request, STAT_BYTES, Sender, Stat, VERSION,
-        VfsRegion,
+        Buffer, Command, Completion, DATA, ENTRIES, Handle, PATH_MAX, Receiver, Request, STAT_BYTES, Sender, Stat,
+        VERSION, VfsRegion,
     },
 };
 use strait_pd::{Channel, PdRef};
@@ -50,8 +50,21 @@ struct Queues {
     commands: Sender<Command>,
     completions: Receiver<Completion>,
     blocks: Arena,
+    /// Commands whose completion was not taken: at most [`ENTRIES`], so that
+    /// each completion has a place.
+    outstanding: u32,
     /// Files to close when there is room for the commands.
     closing: Vec<Handle>,
+}
+
+impl Queues {
+    fn put(&mut self, command: &Command) -> Result<bool, Errno> {
+        if self.outstanding >= ENTRIES || !self.commands.put(command).map_err(|_| Errno::EIO)? {
+            return Ok(false);
+        }
+        self.outstanding += 1;
+        Ok(true)
+    }
 }
 
 /// A block of the data area.
@@ -83,6 +96,9 @@ impl Vfs {
         let block = (area / BLOCKS / PAGE * PAGE).clamp(PAGE, MAX_BLOCK);
         let scratch = block.max(2 * PAGE);
         let blocks = ((area - scratch) / block).min(usize::from(u16::MAX)) as u16;
+        let mut completions = region.completion_receiver()?;
+        completions.resynchronise();
+        region.to_client().disarm();
         Some(Self {
             pd,
             channel,
@@ -94,8 +110,9 @@ impl Vfs {
             next: Cell::new((pd.now() >> 10) as u32),
             queues: RefCell::new(Queues {
                 commands: region.command_sender()?,
-                completions: region.completion_receiver()?,
+                completions,
                 blocks: Arena::new(0, blocks),
+                outstanding: 0,
                 closing: Vec::new(),
             }),
         })
@@ -158,29 +175,23 @@ impl Vfs {
     /// this client's state; it may begin again.
     pub fn call(&self, waiter: &Waiter, request: Request) -> Result<Completion, Errno> {
         let id = self.next_id();
-        let mut submitted = self.submit(id, request)?;
+        let mut submitted = false;
         loop {
+            if !submitted {
+                submitted = self.push(Some(request.encode(id)))?;
+            }
             if let Some(completion) = self.take(id)? {
                 return ended(completion);
             }
-            self.region.to_client().arm();
-            let completion = self.take(id)?;
-            if completion.is_some() || !submitted {
-                self.region.to_client().disarm();
+            if !submitted && self.queues.borrow().outstanding < ENTRIES {
+                continue;
             }
-            match completion {
-                Some(completion) => return ended(completion),
-                // What was taken has made room, unless closing files took it.
-                None if !submitted => submitted = self.submit(id, request)?,
-                None => {}
+            let signal = self.region.to_client();
+            signal.arm();
+            if !self.has_news() {
+                waiter.sleep(None)?;
             }
-            if !submitted || !self.has_news() {
-                self.region.to_client().arm();
-                if !self.has_news() {
-                    waiter.sleep(None)?;
-                }
-                self.region.to_client().disarm();
-            }
+            signal.disarm();
         }
     }
 
@@ -199,25 +210,19 @@ impl Vfs {
         id
     }
 
-    fn submit(&self, id: u32, request: Request) -> Result<bool, Errno> {
-        self.push(Some(request.encode(id)))
-    }
-
     /// Submits what waits to be closed, then `command`, and tells the server.
     /// Returns whether there was room for it.
     fn push(&self, command: Option<Command>) -> Result<bool, Errno> {
         let mut queues = self.queues.borrow_mut();
-        let queues = &mut *queues;
         let mut room = true;
-        while let Some(&file) = queues.closing.last() {
-            room = queues.commands.put(&Request::Close { file }.encode(self.next_id())).map_err(|_| Errno::EIO)?;
-            if !room {
-                break;
+        while room && let Some(&file) = queues.closing.last() {
+            room = queues.put(&Request::Close { file }.encode(self.next_id()))?;
+            if room {
+                queues.closing.pop();
             }
-            queues.closing.pop();
         }
-        if let Some(command) = command.filter(|_| room) {
-            room = queues.commands.put(&command).map_err(|_| Errno::EIO)?;
+        if let Some(command) = command {
+            room = room && queues.put(&command)?;
         }
         if queues.commands.publish() && self.region.to_server().raise() {
             self.pd.notify(self.channel);
@@ -238,19 +243,16 @@ impl Vfs {
         if epoch != self.epoch.get() {
             self.epoch.set(epoch);
             queues.closing.clear();
+            queues.outstanding = 0;
             queues.completions.resynchronise();
             return Err(Errno::EIO);
         }
         let mut found = None;
         while found.is_none() {
-            match queues.completions.take() {
-                Ok(Some(completion)) if completion.id == id => found = Some(completion),
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(_) => {
-                    queues.completions.resynchronise();
-                    return Err(Errno::EIO);
-                }
+            let Some(completion) = queues.completions.take().map_err(|_| Errno::EIO)? else { break };
+            queues.outstanding = queues.outstanding.saturating_sub(1);
+            if completion.id == id {
+                found = Some(completion);
             }
         }
         queues.completions.release();

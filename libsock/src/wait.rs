@@ -37,7 +37,6 @@ impl Waiter {
     }
 
     /// Notifications on `channel` are the library's from here on.
-    #[allow(dead_code, reason = "for modules that bring a channel of their own")]
     pub fn add_own(&self, channel: Channel) {
         let mut own = self.own.get();
         own.insert(channel);

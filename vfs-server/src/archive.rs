@@ -201,6 +201,10 @@ impl FileSystem for Archive {
         "archive"
     }
 
+    fn is_constant(&self) -> bool {
+        true
+    }
+
     fn root(&self) -> Node {
         0
     }

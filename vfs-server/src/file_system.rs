@@ -68,6 +68,11 @@ pub trait FileSystem {
     /// Its kind, for the log.
     fn kind(&self) -> &'static str;
 
+    /// Whether the contents of its files never change.
+    fn is_constant(&self) -> bool {
+        false
+    }
+
     /// Its topmost directory.
     fn root(&self) -> Node;
 

@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use strait_abi::{
     Errno,
     vfs::{
-        Buffer, Command, Completion, Counters, EntryHeader, Handle, MAX_IO, PATH_MAX, ROOT, Receiver, Request, Sender,
-        VERSION, VfsRegion, mode, open,
+        Buffer, CONSTANT, Command, Completion, Counters, EntryHeader, Handle, MAX_IO, PATH_MAX, ROOT, Receiver,
+        Request, Sender, VERSION, VfsRegion, mode, open,
     },
 };
 use strait_ring::{Misbehaved, SharedMemory};
@@ -245,7 +245,8 @@ impl Session {
         };
         self.counters.open += 1;
         self.counters.open_peak = self.counters.open_peak.max(self.counters.open);
-        Ok((handle as i64, [stat.size, stat.mode.into()]))
+        let constant = if tree.is_constant(place) { CONSTANT } else { 0 };
+        Ok((handle as i64, [stat.size, u64::from(stat.mode) | constant]))
     }
 
     fn list(&self, tree: &mut Tree, file: Handle, from: u64, into: Buffer) -> Outcome {

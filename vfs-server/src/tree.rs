@@ -140,6 +140,11 @@ impl Tree {
         Ok(self.stat(place)?.mode & mode::FORMAT == mode::DIRECTORY)
     }
 
+    /// See [`FileSystem::is_constant`].
+    pub fn is_constant(&self, place: Place) -> bool {
+        self.mounts[place.mount].file_system.is_constant()
+    }
+
     /// What is known of it.
     pub fn stat(&mut self, place: Place) -> Result<Stat, Errno> {
         Ok(Stat { dev: place.mount as u32 + 1, ..self.fs(place).stat(place.node)? })

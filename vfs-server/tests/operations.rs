@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use strait_abi::{
     Errno,
-    vfs::{Buffer, Counters, DATA, MAX_IO, ROOT, Request, kind, mode, open},
+    vfs::{Buffer, CONSTANT, Counters, DATA, MAX_IO, ROOT, Request, kind, mode, open},
 };
 use strait_pd::Component;
 use strait_ring::{PAGE, memory::leak_for_tests};
@@ -21,7 +21,7 @@ fn reads_files() {
     let Setup { mut server, mut client, .. } = setup(&sample());
     let path = client.data(0, b"/index.html");
     let c = client.run(&mut server, Request::Open { directory: ROOT, path, flags: 0, mode: 0 });
-    assert_eq!((c.result, c.extra), (0, [14, u64::from(mode::REGULAR | 0o644)]));
+    assert_eq!((c.result, c.extra), (0, [14, u64::from(mode::REGULAR | 0o644) | CONSTANT]));
     let into = client.data(100, &[0; 64]);
     assert_eq!(client.run(&mut server, Request::Read { file: 0, offset: 4, into }).result, 10);
     assert_eq!(&client.fetch(into)[..11], b"hello</h1>\0");

@@ -30,7 +30,8 @@ pub enum Request {
         /// The client's version.
         version: u32,
     },
-    /// openat(2). Reply: the handle; size and mode of the file.
+    /// openat(2). Reply: the handle; size and mode of the file, with
+    /// [`CONSTANT`](super::CONSTANT).
     Open {
         /// Where a relative path begins, or [`ROOT`].
         directory: Handle,

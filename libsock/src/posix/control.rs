@@ -53,6 +53,7 @@ impl Process {
                 Ok(0)
             }
             F_GETFL => match object {
+                Object::File(file) => Ok(file.flags.get() as i32),
                 Object::Socket(socket) => Ok((O_RDWR | if socket.nonblocking.get() { O_NONBLOCK } else { 0 }) as i32),
             },
             F_SETFL => {
@@ -67,6 +68,7 @@ impl Process {
     pub fn set_nonblocking(&self, fd: Fd, on: bool) -> Result<(), Errno> {
         match self.object(fd)? {
             Object::Socket(socket) => socket.nonblocking.set(on),
+            Object::File(file) => file.set_nonblocking(on),
         }
         Ok(())
     }
@@ -89,6 +91,11 @@ impl Process {
                 };
                 *argument.first_chunk_mut().ok_or(Errno::EFAULT)? = (n as u32).to_ne_bytes();
             }
+            (FIONREAD, Object::File(file)) => {
+                let n = self.fstat(fd)?.size.saturating_sub(file.position()).min(i32::MAX as u64);
+                *argument.first_chunk_mut().ok_or(Errno::EFAULT)? = (n as u32).to_ne_bytes();
+            }
+            (_, Object::File(_)) => return Err(Errno::ENOTTY),
             (_, Object::Socket(socket)) => {
                 let given = &argument[..argument.len().min(MAX_OPTION)];
                 let mut answer = [0; MAX_OPTION];

@@ -11,7 +11,7 @@ use crate::{
     socket::Socket,
 };
 
-fn may_wait(socket: &Socket, flags: u32) -> bool {
+pub(super) fn may_wait(socket: &Socket, flags: u32) -> bool {
     flags & MSG_DONTWAIT == 0 && !socket.nonblocking.get()
 }
 
@@ -21,6 +21,7 @@ impl Process {
         match self.object(fd)? {
             Object::Socket(_) if into.is_empty() => Ok(0),
             Object::Socket(socket) => self.receive(&socket, into, 0, None),
+            Object::File(file) => file.read(self.waiter(), into),
         }
     }
 
@@ -28,6 +29,8 @@ impl Process {
     pub fn write(&self, fd: Fd, from: &[u8]) -> Result<usize, Errno> {
         match self.object(fd)? {
             Object::Socket(socket) => self.transmit(&socket, from, 0, None),
+            // Files are only opened for reading yet.
+            Object::File(_) => Err(Errno::EBADF),
         }
     }
 
@@ -94,7 +97,10 @@ impl Process {
     /// readv(2): fills the parts one after the other. A datagram that is longer
     /// than the first part goes on in the next.
     pub fn readv(&self, fd: Fd, parts: &mut [&mut [u8]]) -> Result<usize, Errno> {
-        let Object::Socket(socket) = self.object(fd)?;
+        let socket = match self.object(fd)? {
+            Object::Socket(socket) => socket,
+            Object::File(file) => return file.readv(self.waiter(), parts),
+        };
         if !socket.is_stream() {
             return self.read_record(&socket, parts);
         }
@@ -130,7 +136,7 @@ impl Process {
 
     /// writev(2): the parts as one piece; on a datagram socket, one datagram.
     pub fn writev(&self, fd: Fd, parts: &[&[u8]]) -> Result<usize, Errno> {
-        let Object::Socket(socket) = self.object(fd)?;
+        let Object::Socket(socket) = self.object(fd)? else { return Err(Errno::EBADF) };
         if !socket.is_stream() {
             return self.transmit(&socket, &parts.concat(), 0, None);
         }

@@ -57,6 +57,8 @@ impl Process {
                 continue;
             }
             entry.revents = match table.get(entry.fd).map(|d| &d.object) {
+                // Files are always ready.
+                Ok(Object::File(_)) => (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM) & entry.events,
                 Ok(Object::Socket(socket)) => {
                     let mut ready = socket.readiness() as u16;
                     if ready & POLLIN != 0 {
