@@ -3,7 +3,7 @@
 // the protection domain. Programs that are not listed stay at the default.
 
 fn main() {
-    const PROGRAMS: [&str; 10] = [
+    const PROGRAMS: [&str; 11] = [
         "timer_driver",
         "entropy_driver",
         "eth_driver",
@@ -14,6 +14,7 @@ fn main() {
         "httpd",
         "fetch",
         "probe",
+        "netstat",
     ];
     println!("cargo::rerun-if-changed=../../image_base.rs");
     let name = std::env::var("CARGO_PKG_NAME").unwrap_or_default();

@@ -171,6 +171,13 @@ pub struct Counters {
     pub pages_all: u32,
 }
 
+impl Counters {
+    /// Decodes the reply to [`Request::Counters`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, Errno> {
+        from_bytes(bytes).map_err(|_| Errno::EPROTO)
+    }
+}
+
 impl<'a> Request<'a> {
     /// Encodes it. EINVAL if it does not fit a message.
     pub fn encode(&self) -> Result<Message, Errno> {

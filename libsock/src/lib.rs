@@ -26,6 +26,7 @@
 
 extern crate alloc;
 
+mod counters;
 mod datagram;
 mod descriptor;
 mod event;
@@ -41,6 +42,8 @@ pub mod resolve;
 mod session;
 mod socket;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod vfs;
 mod wait;
 

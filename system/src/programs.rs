@@ -201,6 +201,7 @@ pub const PROGRAMS: &[Program] = &[
         settings: &[key("port", Kind::Port), key("root", Kind::AbsolutePath)],
         ..NOTHING
     },
+    Program { name: "netstat", sessions: &[&NET], settings: &[key("port", Kind::Port)], ..NOTHING },
     Program { name: "fetch", sessions: &[&NET], settings: &[key("url", Kind::HttpUrl)], ..NOTHING },
 ];
 

@@ -1,0 +1,6 @@
+//! `netstat`: see the crate `strait-netstat`.
+
+#![no_std]
+#![no_main]
+
+strait_sel4::client!(heap = 256 * 1024, main = strait_netstat::main);
