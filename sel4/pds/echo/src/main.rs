@@ -1,0 +1,6 @@
+//! `echo`: see the crate `strait-echo`.
+
+#![no_std]
+#![no_main]
+
+strait_sel4::client!(heap = 1024 * 1024, main = strait_echo::main);

@@ -1,0 +1,6 @@
+//! `net_server`: see the crate `strait-net-server`.
+
+#![no_std]
+#![no_main]
+
+strait_sel4::server!(heap = 8 * 1024 * 1024, main = strait_net_server::start);

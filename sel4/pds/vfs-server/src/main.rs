@@ -1,0 +1,6 @@
+//! `vfs_server`: see the crate `strait-vfs-server`.
+
+#![no_std]
+#![no_main]
+
+strait_sel4::server!(heap = 1024 * 1024, main = strait_vfs_server::start);
