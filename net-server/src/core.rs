@@ -1,7 +1,7 @@
 //! What the engine and the families work on: sockets, sessions, links, time
 //! and randomness.
 
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{boxed::Box, vec::Vec};
 
 use rand_chacha::{ChaCha12Rng, rand_core::Rng};
 use slab::Slab;
@@ -20,8 +20,6 @@ use crate::{
 
 /// One client.
 pub struct Session {
-    /// The client's name in the system description.
-    pub name: String,
     /// The channel to it.
     pub channel: Channel,
     /// The region shared with it.
@@ -37,10 +35,9 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(name: String, channel: Channel, region: SessionRegion) -> Self {
+    pub fn new(channel: Channel, region: SessionRegion) -> Self {
         region.set_version();
         Self {
-            name,
             channel,
             region,
             arena: region.arena(),

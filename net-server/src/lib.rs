@@ -24,6 +24,8 @@ mod inet;
 #[allow(unsafe_code)]
 mod link;
 mod socket;
+#[cfg(test)]
+mod tests;
 
 use ::core::{fmt, str::FromStr};
 use alloc::{boxed::Box, format, string::String, vec::Vec};
@@ -155,7 +157,7 @@ pub fn start(env: Environment) -> Result<NetServer, StartError> {
         let memory = SharedMemory::attach(env.region(&region.name)?);
         let shared = SessionRegion::new(memory).ok_or(StartError::Region("of a session (`<client>_net`)"))?;
         sessions[channel.index()] = Some(core.sessions.len() as u8);
-        core.sessions.push(Session::new(client.into(), channel, shared));
+        core.sessions.push(Session::new(channel, shared));
     }
     let fixed = static_ipv4(&env)?;
     let dhcp = match &fixed {

@@ -167,7 +167,8 @@ impl Family for Inet {
         }
         let ip = address.ip();
         let group = matches!(ip, IpAddr::V4(a) if a.is_multicast() || core.links.is_broadcast(a));
-        if ip != ANY && !core.links.is_local(ip) && !(group && !Self::is_tcp(core, id)) {
+        let possible = ip == ANY || core.links.is_local(ip) || group && !Self::is_tcp(core, id);
+        if !possible {
             return Err(Errno::EADDRNOTAVAIL);
         }
         self.shared.bind(core, id, address)

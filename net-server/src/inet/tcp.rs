@@ -22,7 +22,7 @@ use smoltcp::{
     iface::{PollResult, SocketHandle, SocketSet},
     socket::tcp::{Socket, SocketBuffer, State},
     time::Duration,
-    wire::{IpListenEndpoint, Ipv4Packet, TcpPacket},
+    wire::{IpListenEndpoint, Ipv4Packet, TcpPacket, TcpSeqNumber},
 };
 use strait_abi::{Errno, session::status, socket as c};
 
@@ -388,7 +388,7 @@ impl Tcp {
         if ack {
             let mut tcp = TcpPacket::new_unchecked(&mut packet[header..]);
             let number = tcp.ack_number();
-            tcp.set_ack_number(number - connection.isn as usize);
+            tcp.set_ack_number(TcpSeqNumber(number.0.wrapping_sub(connection.isn as i32)));
         }
         let before = connection.tcp().state();
         let mut wire = Wire { packet: Some(packet), links: &mut core.links, now: core.now, isn: connection.isn };

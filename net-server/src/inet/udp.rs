@@ -96,7 +96,11 @@ impl Udp {
         let matches = bindings.iter().filter_map(|b| rank(shared, core, b).map(|r| (r, b.id)));
         if group {
             let all: Vec<SocketId> = matches.map(|(_, id)| id).collect();
-            return all.into_iter().fold(false, |taken, id| deliver(core, id, from, udp.payload()) || taken);
+            let mut taken = false;
+            for id in all {
+                taken |= deliver(core, id, from, udp.payload());
+            }
+            return taken;
         }
         match matches.max_by_key(|(r, _)| *r).map(|(_, id)| id) {
             Some(id) => deliver(core, id, from, udp.payload()),

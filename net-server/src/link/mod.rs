@@ -92,11 +92,6 @@ impl Links {
         }
     }
 
-    /// The MAC address of the port.
-    pub fn mac(&self) -> EthernetAddress {
-        self.tx.mac
-    }
-
     /// Largest IP packet, in bytes.
     pub fn mtu(&self) -> usize {
         self.tx.mtu
@@ -340,11 +335,6 @@ impl Links {
     /// The next packet that this host sent to itself.
     pub fn next_loopback(&mut self) -> Option<Vec<u8>> {
         self.loopback.pop_front()
-    }
-
-    /// Whether there is one.
-    pub fn has_loopback(&self) -> bool {
-        !self.loopback.is_empty()
     }
 
     /// When [`tick`](Self::tick) is due.

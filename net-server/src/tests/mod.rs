@@ -1,0 +1,4 @@
+mod hostile;
+mod tcp;
+mod udp;
+mod world;

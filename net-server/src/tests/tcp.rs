@@ -1,0 +1,259 @@
+extern crate std;
+
+use core::net::SocketAddr;
+use std::{vec, vec::Vec};
+
+use smoltcp::{
+    iface::SocketHandle,
+    socket::tcp::{Socket, SocketBuffer, State},
+};
+use strait_abi::{Address, Errno, net::Request, session::status, socket as c};
+
+use super::world::{ClientSocket, PEER_IP, SERVER_IP, World};
+
+fn server_addr(port: u16) -> SocketAddr {
+    SocketAddr::from((SERVER_IP, port))
+}
+
+fn peer_addr(port: u16) -> SocketAddr {
+    SocketAddr::from((PEER_IP, port))
+}
+
+fn peer_socket(w: &mut World) -> SocketHandle {
+    w.peer.sockets.add(Socket::new(SocketBuffer::new(vec![0; 65535]), SocketBuffer::new(vec![0; 65535])))
+}
+
+fn dial(w: &mut World, from: u16, to: u16) -> SocketHandle {
+    let h = peer_socket(w);
+    let cx = w.peer.interface.context();
+    w.peer.sockets.get_mut::<Socket>(h).connect(cx, server_addr(to), from).unwrap();
+    h
+}
+
+fn listen(w: &mut World, port: u16, backlog: u32) -> u16 {
+    let s = w.socket(c::SOCK_STREAM).handle;
+    w.call(&Request::Bind { socket: s, address: Address::from(SocketAddr::from(([0; 4], port))).as_bytes() }).unwrap();
+    w.call(&Request::Listen { socket: s, backlog }).unwrap();
+    s
+}
+
+fn accept(w: &mut World, listener: u16) -> (ClientSocket, Address) {
+    w.until(1000, |w| w.status(listener) & status::IN != 0);
+    let (handle, peer) = w.call(&Request::Accept { socket: listener }).unwrap();
+    (w.attached(handle as u16), Address::from_bytes(&peer).unwrap())
+}
+
+fn pattern(from: usize, n: usize) -> Vec<u8> {
+    (from..from + n).map(|i| (i * 31 % 251) as u8).collect()
+}
+
+fn pair(w: &mut World) -> (ClientSocket, SocketHandle) {
+    let listener = listen(w, 7, 4);
+    let h = dial(w, 40_000, 7);
+    let (s, peer) = accept(w, listener);
+    assert_eq!(peer.to_inet().unwrap(), peer_addr(40_000));
+    w.call(&Request::Close { socket: listener }).unwrap();
+    (s, h)
+}
+
+/// Moves bytes between ring and client as libsock would.
+fn read(w: &mut World, s: &mut ClientSocket, into: &mut Vec<u8>) {
+    let n = s.rx.available();
+    let at = into.len();
+    into.resize(at + n as usize, 0);
+    s.rx.copy(0, &mut into[at..]).unwrap();
+    s.rx.consume(n);
+    if n > 0 && w.status(s.handle) & status::RING_ON_DRAIN != 0 {
+        w.ring(s.handle);
+    }
+}
+
+fn write(w: &mut World, s: &mut ClientSocket, bytes: &[u8]) -> usize {
+    let n = bytes.len().min(s.tx.room() as usize);
+    s.tx.want(bytes.len() as u32);
+    s.tx.stage(0, &bytes[..n]).unwrap();
+    s.tx.commit(n as u32);
+    w.ring(s.handle);
+    n
+}
+
+fn both_ways(w: &mut World, total: usize) {
+    let (mut s, h) = pair(w);
+    let (mut up, mut down, mut sent, mut peer_sent) = (vec![], vec![], 0, 0);
+    w.until(400_000, |w| {
+        read(w, &mut s, &mut up);
+        let rest = pattern(sent, (total - sent).min(100_000));
+        if !rest.is_empty() {
+            sent += write(w, &mut s, &rest);
+        }
+        let tcp = w.peer.sockets.get_mut::<Socket>(h);
+        if tcp.can_send() && peer_sent < total {
+            peer_sent += tcp.send_slice(&pattern(peer_sent, (total - peer_sent).min(60_000))).unwrap();
+        }
+        while tcp.can_recv() {
+            tcp.recv(|b| {
+                down.extend_from_slice(b);
+                (b.len(), ())
+            })
+            .unwrap();
+        }
+        up.len() == total && down.len() == total
+    });
+    assert!(up == pattern(0, total) && down == pattern(0, total));
+    // Half close: the peer's end arrives after its data, ours still works.
+    w.peer.sockets.get_mut::<Socket>(h).close();
+    w.until(60_000, |w| w.status(s.handle) & status::RDHUP != 0);
+    assert_eq!(w.status(s.handle) & (status::WRSHUT | status::ERR | status::HUP), 0);
+    w.call(&Request::Shutdown { socket: s.handle, how: c::SHUT_WR }).unwrap();
+    w.until(60_000, |w| w.peer.sockets.get::<Socket>(h).state() == State::TimeWait);
+    w.call(&Request::Close { socket: s.handle }).unwrap();
+    w.until(300_000, |w| w.counters().sockets_all == 0);
+    let c = w.counters();
+    assert_eq!((c.pages, c.buffer_bytes, c.misbehaved, c.bad_descriptors), (0, 0, 0, 0));
+}
+
+#[test]
+fn data_both_ways_and_half_close() {
+    both_ways(&mut World::new(), 1_000_000);
+}
+
+#[test]
+fn lost_repeated_and_reordered_frames() {
+    for (percent, seed) in [(1u64, 1u64), (5, 2), (5, 3)] {
+        let mut w = World::new();
+        let mut x = seed;
+        w.fate = std::boxed::Box::new(move || {
+            // xorshift
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            match x % 300 {
+                r if r < 3 * percent / 2 => 0,
+                r if r < 2 * percent => 2,
+                r if r < 3 * percent => 99,
+                _ => 1,
+            }
+        });
+        both_ways(&mut w, 200_000);
+    }
+}
+
+#[test]
+fn connect_out_and_what_can_go_wrong() {
+    let mut w = World::new();
+    let to = |w: &mut World, port: u16| {
+        let s = w.socket(c::SOCK_STREAM).handle;
+        assert_eq!(w.status(s), status::OUT | status::HUP);
+        let address = Address::from(peer_addr(port));
+        assert_eq!(w.call(&Request::Connect { socket: s, address: address.as_bytes() }), Err(Errno::EINPROGRESS));
+        assert_eq!(w.call(&Request::Connect { socket: s, address: address.as_bytes() }), Err(Errno::EALREADY));
+        s
+    };
+    let h = peer_socket(&mut w);
+    w.peer.sockets.get_mut::<Socket>(h).listen(80).unwrap();
+    let s = to(&mut w, 80);
+    w.until(100, |w| w.status(s) & status::CONNECTED != 0);
+    w.until(100, |w| w.peer.sockets.get::<Socket>(h).state() == State::Established);
+    let (_, peer) = w.call(&Request::PeerAddress { socket: s }).unwrap();
+    assert_eq!(Address::from_bytes(&peer).unwrap().to_inet(), Ok(peer_addr(80)));
+    let address = Address::from(peer_addr(80));
+    assert_eq!(w.call(&Request::Connect { socket: s, address: address.as_bytes() }), Err(Errno::EISCONN));
+    // Reset by the peer.
+    w.peer.sockets.get_mut::<Socket>(h).abort();
+    w.until(100, |w| w.status(s) & status::ERR != 0);
+    let error = |w: &mut World, s| {
+        let (_, v) = w.call(&Request::GetOption { socket: s, level: c::SOL_SOCKET, name: c::SO_ERROR }).unwrap();
+        i32::from_ne_bytes(v.try_into().unwrap())
+    };
+    assert_eq!(error(&mut w, s), i32::from(Errno::ECONNRESET.raw()));
+    assert_eq!(error(&mut w, s), 0);
+    // Nobody listens.
+    let s = to(&mut w, 81);
+    w.until(100, |w| w.status(s) & status::ERR != 0);
+    assert_eq!(error(&mut w, s), i32::from(Errno::ECONNREFUSED.raw()));
+    // Nobody has the address: told after three requests, by nobody but us.
+    let s = w.socket(c::SOCK_STREAM).handle;
+    let address = Address::from(SocketAddr::from(([10, 0, 2, 77], 80)));
+    assert_eq!(w.call(&Request::Connect { socket: s, address: address.as_bytes() }), Err(Errno::EINPROGRESS));
+    w.until(5000, |w| w.status(s) & status::ERR != 0);
+    assert_eq!(error(&mut w, s), i32::from(Errno::EHOSTUNREACH.raw()));
+}
+
+#[test]
+fn a_burst_of_connections_waits_in_the_queue() {
+    let mut w = World::with_session(8 << 20);
+    let listener = listen(&mut w, 9, 64);
+    for i in 0..60 {
+        dial(&mut w, 41_000 + i, 9);
+    }
+    w.until(2000, |w| w.peer.sockets.iter().filter(|(_, s)| is_established(s)).count() == 60);
+    for _ in 0..60 {
+        accept(&mut w, listener);
+    }
+    assert_eq!(w.call(&Request::Accept { socket: listener }), Err(Errno::EAGAIN));
+}
+
+fn is_established(socket: &smoltcp::socket::Socket<'_>) -> bool {
+    matches!(socket, smoltcp::socket::Socket::Tcp(s) if s.state() == State::Established)
+}
+
+#[test]
+fn beyond_the_backlog_a_syn_is_dropped_not_reset() {
+    let mut w = World::new();
+    let listener = listen(&mut w, 9, 1);
+    let handles: Vec<_> = (0..30).map(|i| dial(&mut w, 42_000 + i, 9)).collect();
+    for _ in 0..100 {
+        w.step(1_000_000);
+    }
+    assert!(handles.iter().all(|h| w.peer.sockets.get::<Socket>(*h).state() != State::Closed));
+    for _ in 0..30 {
+        w.until(60_000, |w| w.status(listener) & status::IN != 0);
+        let (s, _) = accept(&mut w, listener);
+        w.call(&Request::Close { socket: s.handle }).unwrap();
+    }
+    w.call(&Request::Close { socket: listener }).unwrap();
+}
+
+#[test]
+fn loopback_needs_no_wire() {
+    let mut w = World::new();
+    let listener = listen(&mut w, 5000, 4);
+    let mut a = w.socket(c::SOCK_STREAM);
+    let address = Address::from(SocketAddr::from(([127, 0, 0, 1], 5000)));
+    assert_eq!(w.call(&Request::Connect { socket: a.handle, address: address.as_bytes() }), Err(Errno::EINPROGRESS));
+    let (mut b, _) = accept(&mut w, listener);
+    assert!(w.status(a.handle) & status::CONNECTED != 0);
+    assert_eq!(write(&mut w, &mut a, b"hello"), 5);
+    let mut got = vec![];
+    w.until(100, |w| {
+        read(w, &mut b, &mut got);
+        got == b"hello"
+    });
+    assert_eq!(w.counters().tx_frames, 0);
+}
+
+#[test]
+fn initial_sequence_numbers_differ_and_are_not_smoltcps() {
+    let mut w = World::new();
+    let mut seen = vec![];
+    for i in 0..3 {
+        listen(&mut w, 100 + i, 4);
+        dial(&mut w, 50_000 + i, 100 + i);
+    }
+    for _ in 0..10 {
+        let at = smoltcp::time::Instant::from_micros((w.now() / 1000) as i64);
+        w.peer.interface.poll(at, &mut w.peer.port, &mut w.peer.sockets);
+        for f in std::mem::take(&mut w.peer.port.tx) {
+            w.inject(&f);
+        }
+        for f in w.take_frames() {
+            if f.len() >= 54 && f[23] == 6 && f[47] & 0x12 == 0x12 {
+                seen.push(u32::from_be_bytes(f[38..42].try_into().unwrap()));
+            }
+            w.peer.port.rx.push_back(f);
+        }
+    }
+    seen.sort_unstable();
+    seen.dedup();
+    assert!(seen.len() >= 3, "{seen:?}");
+}

@@ -1,0 +1,401 @@
+//! A world for the server: a client that speaks the ABI directly, and on the
+//! other end of the wire a host with a stack of its own (smoltcp's, whole).
+
+extern crate std;
+
+use std::{boxed::Box, cell::RefCell, collections::VecDeque, string::ToString, vec, vec::Vec};
+
+use smoltcp::{
+    iface::{Config, Interface, SocketSet},
+    phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken},
+    time::Instant,
+    wire::{EthernetAddress, IpCidr},
+};
+use strait_abi::{
+    Errno, entropy, eth,
+    net::{self, Request},
+    session::SessionRegion,
+    timer,
+};
+use strait_pd::{
+    Channel, ChannelConfig, ChannelSet, Component, Config as PdConfig, MESSAGE_BYTES, Message, Pd, RegionConfig,
+};
+use strait_ring::{
+    SharedMemory,
+    memory::{environment_for_tests, leak_for_tests},
+    net_queue::{BUFFER_SIZE, Consumer, Descriptor, Producer, capacity_for},
+    paged::{ClientConsumer, ClientProducer},
+};
+
+use crate::NetServer;
+
+pub const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+pub const SERVER_IP: [u8; 4] = [10, 0, 2, 15];
+pub const PEER_IP: [u8; 4] = [10, 0, 2, 2];
+const DRIVER: u8 = 0;
+const TIMER: u8 = 1;
+const ENTROPY: u8 = 2;
+pub const CLIENT: u8 = 3;
+
+#[derive(Default)]
+struct State {
+    now: u64,
+    notified: u64,
+    timeout: Option<u64>,
+    words: u64,
+}
+
+/// What the server sees of the world.
+#[derive(Default)]
+struct Outside(RefCell<State>);
+
+impl Pd for Outside {
+    fn notify(&self, channel: Channel) {
+        self.0.borrow_mut().notified |= 1 << channel.index();
+    }
+
+    fn irq_ack(&self, _: Channel) {}
+
+    fn call(&self, channel: Channel, message: &mut Message) {
+        let mut state = self.0.borrow_mut();
+        *message = match (channel.index() as u8, message.label) {
+            (DRIVER, eth::GET_LINK) => {
+                let mut mac = [0; 8];
+                mac[..6].copy_from_slice(&SERVER_MAC);
+                Message::from_words(0, &[u64::from_le_bytes(mac), 1, 1500])
+            }
+            (TIMER, timer::SET_TIMEOUT) => {
+                state.timeout = Some(state.now + message.words()[0]);
+                Message::new(0)
+            }
+            (ENTROPY, entropy::GET_WORDS) => {
+                state.words += 4;
+                let w = state.words;
+                Message::from_words(entropy::OK, &[w, w + 1, w + 2, w + 3])
+            }
+            other => panic!("unexpected call {other:?}"),
+        };
+    }
+
+    fn wait(&self) -> ChannelSet {
+        panic!("the server must not wait")
+    }
+
+    fn poll(&self) -> ChannelSet {
+        ChannelSet::EMPTY
+    }
+
+    fn now(&self) -> u64 {
+        self.0.borrow().now
+    }
+
+    fn debug_write(&self, _: &[u8]) {}
+}
+
+pub struct Rx(Vec<u8>);
+pub struct Tx<'a>(&'a mut VecDeque<Vec<u8>>);
+
+impl RxToken for Rx {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(&self.0)
+    }
+}
+
+impl TxToken for Tx<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let mut frame = vec![0; len];
+        let result = f(&mut frame);
+        self.0.push_back(frame);
+        result
+    }
+}
+
+#[derive(Default)]
+pub struct PeerPort {
+    pub rx: VecDeque<Vec<u8>>,
+    pub tx: VecDeque<Vec<u8>>,
+}
+
+impl Device for PeerPort {
+    type RxToken<'a> = Rx;
+    type TxToken<'a> = Tx<'a>;
+
+    fn receive(&mut self, _: Instant) -> Option<(Rx, Tx<'_>)> {
+        Some((Rx(self.rx.pop_front()?), Tx(&mut self.tx)))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Tx<'_>> {
+        Some(Tx(&mut self.tx))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut caps = DeviceCapabilities::default();
+        caps.medium = Medium::Ethernet;
+        caps.max_transmission_unit = 1514;
+        caps
+    }
+}
+
+/// The peer host.
+pub struct Peer {
+    pub interface: Interface,
+    pub port: PeerPort,
+    pub sockets: SocketSet<'static>,
+}
+
+/// The driver's ends of the queues.
+pub struct Wire {
+    rx_free: Consumer,
+    rx_active: Producer,
+    tx_active: Consumer,
+    tx_free: Producer,
+    rx_data: SharedMemory,
+    tx_data: SharedMemory,
+}
+
+pub struct World {
+    outside: &'static Outside,
+    pub server: NetServer,
+    pub wire: Wire,
+    pub peer: Peer,
+    pub session: SessionRegion,
+    /// Decides about each frame: how many times it arrives.
+    pub fate: Box<dyn FnMut() -> usize>,
+    late: Option<Vec<u8>>,
+}
+
+/// A client's socket.
+pub struct ClientSocket {
+    pub handle: u16,
+    pub rx: ClientConsumer,
+    pub tx: ClientProducer,
+}
+
+fn channel(id: u8) -> Channel {
+    Channel::new(id).unwrap()
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with_session(2 << 20)
+    }
+
+    pub fn with_session(bytes: usize) -> Self {
+        let outside: &'static Outside = Box::leak(Box::default());
+        outside.0.borrow_mut().now = 1_000_000_000;
+        let names = ["eth_rx_free", "eth_rx_active", "eth_tx_active", "eth_tx_free", "eth_rx_data", "eth_tx_data"];
+        let sizes = [0x1000, 0x1000, 0x1000, 0x1000, 0x40000, 0x40000];
+        let mut regions: Vec<(&str, SharedMemory)> =
+            names.iter().zip(sizes).map(|(n, s)| (*n, leak_for_tests(s))).collect();
+        let memory = leak_for_tests(bytes);
+        regions.push(("client_net", memory));
+        let config = PdConfig {
+            name: "net_server".to_string(),
+            regions: regions
+                .iter()
+                .map(|(n, m)| RegionConfig {
+                    name: n.to_string(),
+                    vaddr: 0,
+                    size: m.len() as u64,
+                    prefill: 0,
+                    writable: true,
+                })
+                .collect(),
+            channels: [
+                ("eth_driver", DRIVER),
+                ("timer_driver", TIMER),
+                ("entropy_driver", ENTROPY),
+                ("client", CLIENT),
+            ]
+            .iter()
+            .map(|(p, id)| ChannelConfig { peer: p.to_string(), id: *id, can_call: true })
+            .collect(),
+            irqs: vec![],
+            settings: [("ipv4.mode", "static"), ("ipv4.address", "10.0.2.15/24"), ("ipv4.gateway", "10.0.2.2")]
+                .iter()
+                .map(|(k, v)| (k.to_string(), v.to_string()))
+                .collect(),
+        };
+        let of = |i: usize| regions[i].1;
+        let capacity = capacity_for(0x1000).unwrap();
+        let wire = Wire {
+            rx_free: Consumer::new(of(0), capacity).unwrap(),
+            rx_active: Producer::new(of(1), capacity).unwrap(),
+            tx_active: Consumer::new(of(2), capacity).unwrap(),
+            tx_free: Producer::new(of(3), capacity).unwrap(),
+            rx_data: of(4),
+            tx_data: of(5),
+        };
+        let server = crate::start(environment_for_tests(outside, config, &regions)).unwrap();
+        let mut port = PeerPort::default();
+        let mac = EthernetAddress([2, 0, 0, 0, 0, 2]);
+        let mut interface = Interface::new(Config::new(mac.into()), &mut port, Instant::from_micros(0));
+        interface.update_ip_addrs(|a| a.push(IpCidr::new(core::net::Ipv4Addr::from(PEER_IP).into(), 24)).unwrap());
+        let mut world = Self {
+            outside,
+            server,
+            wire,
+            peer: Peer { interface, port, sockets: SocketSet::new(vec![]) },
+            session: SessionRegion::new(memory).unwrap(),
+            fate: Box::new(|| 1),
+            late: None,
+        };
+        world.call(&Request::Hello { version: strait_abi::session::VERSION }).unwrap();
+        world
+    }
+
+    pub fn now(&self) -> u64 {
+        self.outside.now()
+    }
+
+    /// A control call; the reply's value and bytes.
+    pub fn call(&mut self, request: &Request<'_>) -> Result<(u32, Vec<u8>), Errno> {
+        let mut message = request.encode().unwrap();
+        self.raw_call(&mut message);
+        let mut buffer = [0; MESSAGE_BYTES];
+        net::decode_reply(&message, &mut buffer).map(|r| (r.value, r.bytes.to_vec()))
+    }
+
+    pub fn raw_call(&mut self, message: &mut Message) {
+        self.server.protected(channel(CLIENT), message);
+    }
+
+    pub fn socket(&mut self, kind: u16) -> ClientSocket {
+        let (handle, _) = self.call(&Request::Socket { family: 2, kind, protocol: 0 }).unwrap();
+        self.attached(handle as u16)
+    }
+
+    pub fn attached(&self, handle: u16) -> ClientSocket {
+        let slot = self.session.slot(handle.into()).unwrap();
+        let memory = self.session.memory();
+        ClientSocket { handle, rx: ClientConsumer::new(memory, slot), tx: ClientProducer::new(memory, slot) }
+    }
+
+    pub fn status(&self, handle: u16) -> u32 {
+        self.session.slot(handle.into()).unwrap().status.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    /// Rings the doorbell of a socket; the server is told by the next step.
+    pub fn ring(&mut self, handle: u16) {
+        self.session.doorbells().set(handle.into());
+        if self.session.to_server().raise() {
+            self.outside.0.borrow_mut().notified |= 1 << 63;
+        }
+    }
+
+    fn wake(&mut self, id: u8) {
+        let mut set = ChannelSet::EMPTY;
+        set.insert(channel(id));
+        if let Some(last) = self.server.notified(set) {
+            self.outside.notify(last);
+        }
+    }
+
+    /// Puts a frame on the wire to the server.
+    pub fn inject(&mut self, frame: &[u8]) -> bool {
+        let Ok(Some(buffer)) = self.wire.rx_free.take() else { return false };
+        self.wire.rx_free.release();
+        let frame = &frame[..frame.len().min(BUFFER_SIZE)];
+        self.wire.rx_data.write(buffer.offset as usize, frame).unwrap();
+        self.wire.rx_active.put(Descriptor::new(buffer.offset, frame.len() as u16)).unwrap();
+        if self.wire.rx_active.publish() {
+            self.wake(DRIVER);
+        }
+        true
+    }
+
+    /// Puts a descriptor as it is into the queue of received frames.
+    pub fn inject_descriptor(&mut self, descriptor: Descriptor) {
+        let _ = self.wire.rx_active.put(descriptor);
+        let _ = self.wire.rx_active.publish();
+        self.wake(DRIVER);
+    }
+
+    /// Frames that the server sent.
+    pub fn take_frames(&mut self) -> Vec<Vec<u8>> {
+        let mut frames = vec![];
+        while let Ok(Some(d)) = self.wire.tx_active.take() {
+            let mut frame = vec![0; d.len.into()];
+            self.wire.tx_data.read(d.offset as usize, &mut frame).unwrap();
+            frames.push(frame);
+            self.wire.tx_free.put(Descriptor::new(d.offset, 0)).unwrap();
+        }
+        self.wire.tx_active.release();
+        self.wire.tx_active.request_signal();
+        if self.wire.tx_free.publish() {
+            self.wake(DRIVER);
+        }
+        frames
+    }
+
+    /// One step of `dt` nanoseconds: time, notifications, frames both ways.
+    pub fn step(&mut self, dt: u64) {
+        let due = {
+            let mut state = self.outside.0.borrow_mut();
+            state.now += dt;
+            let due = state.timeout.is_some_and(|t| t <= state.now);
+            if due {
+                state.timeout = None;
+            }
+            due
+        };
+        if due {
+            self.wake(TIMER);
+        }
+        let rung = {
+            let mut state = self.outside.0.borrow_mut();
+            let rung = state.notified & 1 << 63 != 0;
+            state.notified &= !(1 << 63);
+            rung
+        };
+        if rung {
+            self.wake(CLIENT);
+        }
+        for frame in self.take_frames() {
+            self.arrive(frame, true);
+        }
+        let at = Instant::from_micros((self.now() / 1000) as i64);
+        self.peer.interface.poll(at, &mut self.peer.port, &mut self.peer.sockets);
+        for frame in std::mem::take(&mut self.peer.port.tx) {
+            self.arrive(frame, false);
+        }
+    }
+
+    fn arrive(&mut self, frame: Vec<u8>, to_peer: bool) {
+        let put = |world: &mut Self, frame: &[u8]| {
+            if to_peer {
+                world.peer.port.rx.push_back(frame.to_vec());
+            } else {
+                world.inject(frame);
+            }
+        };
+        match (self.fate)() {
+            // Held back behind the next one.
+            99 if to_peer => self.late = Some(frame),
+            n => {
+                for _ in 0..n.min(2) {
+                    put(self, &frame);
+                }
+                if to_peer && let Some(late) = self.late.take() {
+                    put(self, &late);
+                }
+            }
+        }
+    }
+
+    /// Steps of a millisecond until `done`, at most `limit`.
+    pub fn until(&mut self, limit: usize, mut done: impl FnMut(&mut Self) -> bool) {
+        for _ in 0..limit {
+            if done(self) {
+                return;
+            }
+            self.step(1_000_000);
+        }
+        panic!("not done after {limit} steps");
+    }
+
+    pub fn counters(&mut self) -> net::Counters {
+        let (_, bytes) = self.call(&Request::Counters).unwrap();
+        postcard::from_bytes(&bytes).unwrap()
+    }
+}
