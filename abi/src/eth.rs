@@ -4,3 +4,8 @@
 /// Label: reply words are the MAC address (first octet lowest), whether the
 /// link is up, and the MTU in bytes.
 pub const GET_LINK: u64 = 0;
+
+/// Label: reply words are counts since the start: frames received, frames
+/// sent, received frames dropped, descriptors refused, impossible queue
+/// indices, interrupts, notifications sent.
+pub const GET_COUNTERS: u64 = 1;
