@@ -47,7 +47,7 @@ fn act() -> impl Strategy<Value = Act> {
 
 fn request(op: u8, socket: u16, bytes: &[u8]) -> Request<'_> {
     const INET: [u8; 16] = [2, 0, 0, 7, 10, 0, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0];
-    let address = if bytes.len() % 2 == 0 { &INET[..] } else { bytes };
+    let address = if bytes.len().is_multiple_of(2) { &INET[..] } else { bytes };
     let number = bytes.first().copied().unwrap_or(0);
     match op % 14 {
         0 => Request::Close { socket },
