@@ -1,9 +1,18 @@
-//! `strait-hosted`: see the library.
+//! `strait-hosted`: the programs of this repository as Linux processes. See
+//! the library.
 
 use std::process::ExitCode;
 
+use strait_hosted::Program;
 use strait_hosted::devices::DRIVERS;
 
+const PROGRAMS: &[Program] = &[
+    Program::new("net_server", |s| s.serve(strait_net_server::start)),
+    Program::new("vfs_server", |s| s.serve(strait_vfs_server::start)),
+    Program::new("echo", |s| strait_echo::main(s.env)),
+    Program::new("netstat", |s| strait_netstat::main(s.env)),
+];
+
 fn main() -> ExitCode {
-    strait_hosted::main(DRIVERS)
+    strait_hosted::main(&[DRIVERS, PROGRAMS].concat())
 }

@@ -1,5 +1,6 @@
 //! The process of one PD, from its manifest to its component.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Display;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -115,10 +116,15 @@ fn prepare(manifest: &Manifest) -> Result<Start> {
     Ok(Start { env, tap, world })
 }
 
-/// A panic anywhere in the process ends it and says which PD it was.
+/// A panic anywhere in the process ends it and says which PD it was; with a
+/// trace if RUST_BACKTRACE=1.
 fn report_panics(name: String) {
     panic::set_hook(Box::new(move |info| {
         eprintln!("PD `{name}`: {info}");
+        let trace = Backtrace::capture();
+        if trace.status() == BacktraceStatus::Captured {
+            eprintln!("{trace}");
+        }
         process::exit(101);
     }));
 }
