@@ -106,9 +106,9 @@ def bad_wire(boot):
 @pytest.fixture
 def no_leak(system):
     """What the server holds must be the same before and after the test."""
-    before = client.wait_for_resources(client.resources())
+    before = client.settled()
     yield
-    assert client.wait_for_resources(before) == before
+    client.assert_no_leak(before)
 
 
 @pytest.fixture(scope="session")

@@ -135,13 +135,13 @@ KINDS = [runts, ethertypes, ip_headers, fragments, udp_headers, tcp_headers, icm
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_frames_without_sense(wire, kind):
     rng = random.Random(kind.__name__)
-    before = client.resources()
+    before = client.settled()
     for number in range(COUNT):
         wire.send(kind(wire, rng))
         if number % 200 == 199:
             time.sleep(0.02)
     still_serves()
-    assert client.wait_for_resources(before) == before
+    client.assert_no_leak(before)
 
 
 def test_drops_are_counted(wire):
@@ -172,7 +172,7 @@ def test_frames_longer_than_the_mtu(wire):
 def test_flood_of_connection_requests(wire):
     """From addresses that never answer. Room for those who do comes back."""
     rng = random.Random(1)
-    before = client.resources()
+    before = client.settled()
     for number in range(3000):
         source = stranger(rng)
         wire.send(ethernet(wire, ipv4(tcp(SYN, own=rng.randrange(1024, 65536), seq=number, source=source), 6, source=source)))
@@ -185,7 +185,7 @@ def test_flood_of_connection_requests(wire):
             break
         except OSError:
             assert time.monotonic() < end, "the service did not come back"
-    assert client.wait_for_resources(before, 120) == before
+    client.assert_no_leak(before, 120)
 
 
 def test_old_resets_do_not_end_a_connection(wire):

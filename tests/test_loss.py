@@ -24,7 +24,7 @@ def name(faults):
 @pytest.mark.parametrize("faults", FAULTS, ids=name)
 def test_bytes_survive(bad_wire, archive, faults):
     bad_wire(**faults)
-    before = client.resources()
+    before = client.settled()
     data = [client.payload(64 << 10, seed) for seed in range(8)]
     streams = [client.connect(timeout=60) for _ in data]
     assert client.exchange(streams, data, 240) == data
@@ -40,7 +40,7 @@ def test_bytes_survive(bad_wire, archive, faults):
         hashlib.sha256(whole[:1048576]).digest(),
         hashlib.sha256(whole).digest(),
     )
-    assert client.wait_for_resources(before, 90) == before
+    client.assert_no_leak(before, 90)
 
 
 def test_wire_is_fast_enough(bad_wire):

@@ -77,11 +77,24 @@ def resources(values=None):
     return {name: values[name] for name in ("sockets_all", "pages_all", "buffer_bytes")}
 
 
-def wait_for_resources(expected, seconds=40):
-    """Waits until no more is held than `expected`; returns what is held."""
+def settled(seconds=15):
+    """What is held when nothing changes any more."""
+    held = resources()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.3)
+        before, held = held, resources()
+        if held == before:
+            break
+    return held
+
+
+def assert_no_leak(before, seconds=40):
+    """Waits until no more is held than before."""
     end = time.monotonic() + seconds
     while True:
         held = resources()
-        if all(held[name] <= expected[name] for name in expected) or time.monotonic() > end:
-            return held
+        if all(held[name] <= before[name] for name in before):
+            return
+        assert time.monotonic() < end, f"held before: {before}, after: {held}"
         time.sleep(0.25)

@@ -98,7 +98,10 @@ def udp_echo():
     sock.bind((netns.GUEST, 7))
     while True:
         data, address = sock.recvfrom(65536)
-        sock.sendto(data, address)
+        try:
+            sock.sendto(data, address)
+        except OSError:
+            pass
 
 
 async def main(files):
