@@ -20,7 +20,7 @@ for program in "$out/$target/release"/*; do
     case ${program##*/} in *.*) ;; *) [ ! -f "$program" ] || cp "$program" "build/elf/${program##*/}.elf" ;; esac
 done
 
-if ! "$sdk/bin/microkit" microkit.system --search-path build build/elf --board "$board" --config "$config" \
+if ! MICROKIT_SDK="$sdk" "$sdk/bin/microkit" microkit.system --search-path build build/elf --board "$board" --config "$config" \
     --output build/loader.img --report build/report.txt >build/microkit.log 2>&1; then
     cat build/microkit.log >&2
     exit 1

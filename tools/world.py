@@ -76,7 +76,10 @@ def virtio_bus(region):
     """The slot of QEMU's virtio-mmio bus whose registers microkit.system
     places in `region`."""
     system = xml.etree.ElementTree.parse(os.path.join(ROOT, "microkit.system"))
-    address = next(r.get("phys_addr") for r in system.iter("memory_region") if r.get("name") == region)
+    addresses = [r.get("phys_addr") for r in system.iter("memory_region") if r.get("name") == region]
+    if not addresses or not addresses[0]:
+        sys.exit(f"microkit.system has no memory region {region} with a phys_addr; QEMU would not know where the device goes")
+    address = addresses[0]
     return f"virtio-mmio-bus.{(int(address.replace('_', ''), 0) - VIRTIO_BASE) // VIRTIO_STRIDE}"
 
 

@@ -20,8 +20,8 @@ pub struct Program {
     /// Regions whose physical address it must get, in the symbol
     /// `<region>_paddr`.
     pub physical: &'static [&'static str],
-    /// Whether it drives a device: it must map one, uncached.
-    pub device: bool,
+    /// The region of the registers that it drives: to be mapped uncached.
+    pub device: Option<&'static str>,
     /// Its interrupt, by name, if it takes one.
     pub irq: Option<Interrupt>,
     /// PDs that it must have a channel to.
@@ -131,7 +131,7 @@ const NOTHING: Program = Program {
     name: "",
     regions: &[],
     physical: &[],
-    device: false,
+    device: None,
     irq: None,
     channels: &[],
     silent: false,
@@ -154,7 +154,7 @@ pub const PROGRAMS: &[Program] = &[
             Need { region: "eth_driver_dma", perms: Perms::RW, min: 0x1_0000, unit: 1 },
         ],
         physical: &["eth_rx_data", "eth_tx_data", "eth_driver_dma"],
-        device: true,
+        device: Some("virtio_net"),
         irq: Some(Interrupt { name: "virtio_net", required: true }),
         channels: &[notify("net_server")],
         ..NOTHING
@@ -164,11 +164,16 @@ pub const PROGRAMS: &[Program] = &[
         name: "entropy_driver",
         regions: &[Need { region: "entropy_driver_dma", perms: Perms::RW, min: 0x1000, unit: 1 }],
         physical: &["entropy_driver_dma"],
-        device: true,
+        device: Some("virtio_rng"),
         irq: Some(Interrupt { name: "virtio_rng", required: false }),
         ..NOTHING
     },
-    Program { name: "console", device: true, irq: Some(Interrupt { name: "pl011", required: false }), ..NOTHING },
+    Program {
+        name: "console",
+        device: Some("pl011"),
+        irq: Some(Interrupt { name: "pl011", required: false }),
+        ..NOTHING
+    },
     Program {
         name: "net_server",
         regions: &[
@@ -185,7 +190,6 @@ pub const PROGRAMS: &[Program] = &[
             key("ipv4.address", Kind::Ipv4Prefix),
             key("ipv4.gateway", Kind::Ipv4),
             key("ipv4.dns", Kind::Ipv4List),
-            key("hostname", Kind::Hostname),
         ],
         ..NOTHING
     },
@@ -203,6 +207,7 @@ pub const PROGRAMS: &[Program] = &[
     },
     Program { name: "netstat", sessions: &[&NET], settings: &[key("port", Kind::Port)], ..NOTHING },
     Program { name: "fetch", sessions: &[&NET], settings: &[key("url", Kind::HttpUrl)], ..NOTHING },
+    Program { name: "netstat", sessions: &[&NET], settings: &[key("port", Kind::Port)], ..NOTHING },
 ];
 
 /// The program called `name`, if it is one of this repository.

@@ -7,8 +7,6 @@ use strait_system::{Settings, System, check};
 
 const SYSTEM: &str = include_str!("good.system");
 const SETTINGS: &str = r#"
-[net_server]
-hostname = "strait"
 [net_server.ipv4]
 mode = "static"
 address = "10.0.2.15/24"
@@ -437,13 +435,13 @@ fn devices() {
         r#"<map mr="pl011" vaddr="0x10_8000_0000" perms="rw" cached="false"/>"#,
         r#"<map mr="pl011" vaddr="0x10_8000_0000" perms="rw"/>"#,
         "name=\"console\"",
-        "drives a device but maps none",
+        "drives the device `pl011`",
     );
 }
 
 #[test]
 fn settings() {
-    refused("hostname =", "hostnam =", "hostnam", "net_server has no setting `hostnam`; it takes ipv4.mode");
+    refused("gateway =", "gatewy =", "gatewy", "net_server has no setting `ipv4.gatewy`; it takes ipv4.mode");
     refused(
         "10.0.2.15/24",
         "10.0.2.15",

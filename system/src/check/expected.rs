@@ -26,9 +26,11 @@ fn expectations(system: &System, pd: &Pd, program: &Program, report: &mut Report
             report.at(pd.line, format!("`{name}` needs the physical address of `{region}`; add <setvar symbol=\"{symbol}\" region_paddr=\"{region}\"/>"));
         }
     }
-    let has_device = || pd.maps.iter().any(|m| system.region(&m.region).is_some_and(|r| is_device(system, r)));
-    if program.device && !has_device() {
-        report.at(pd.line, format!("`{name}` drives a device but maps none; add a memory region with its phys_addr and map it cached=\"false\""));
+    if let Some(device) = program.device {
+        let mapped = pd.map(device).is_some() && system.region(device).is_some_and(|r| is_device(system, r));
+        if !mapped {
+            report.at(pd.line, format!("`{name}` drives the device `{device}`; give the memory region `{device}` its phys_addr and map it here, cached=\"false\""));
+        }
     }
     match (&program.irq, &pd.irqs[..]) {
         (Some(irq), []) if irq.required => {
