@@ -1,10 +1,13 @@
 //! From the kernel's first instruction in the PD to the component.
 
-use alloc::format;
+use alloc::boxed::Box;
 use core::fmt::Display;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::panic::PanicInfo;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 pub use sel4_microkit::Never;
+use strait_abi::log::Logger;
 use strait_pd::{Channel, Component, Config, Environment, Pd};
 
 use crate::{Microkit, clock, run};
@@ -20,7 +23,23 @@ const CONFIG_SIZE: usize = 0x1000;
 #[unsafe(link_section = ".data")]
 static strait_config: AtomicUsize = AtomicUsize::new(0);
 
+/// What the panic handler logs with.
+static LAST_WORDS: AtomicPtr<Environment> = AtomicPtr::new(ptr::null_mut());
+
+/// Says why the PD ends where it says everything else; the console prints it
+/// in release kernels too. Afterwards the PD traps and stays stopped.
+fn last_words(info: &PanicInfo) {
+    // Taken, so that a panic in here does not come back here.
+    let environment = LAST_WORDS.swap(ptr::null_mut(), Ordering::Relaxed);
+    // SAFETY: null, or a box that `environment` leaked, used once.
+    match unsafe { environment.as_ref() } {
+        Some(environment) => Logger::new(environment).line(format_args!("{info}")),
+        None => sel4_microkit::debug_println!("{info}"),
+    }
+}
+
 fn environment() -> Environment {
+    sel4_microkit::panicking::set_hook(&last_words);
     clock::init();
     let base = strait_config.load(Ordering::Relaxed);
     if base == 0 {
@@ -41,8 +60,12 @@ fn environment() -> Environment {
         }
     }
     // SAFETY: the configuration was made from the system description by which
-    // the Microkit tool mapped the regions; nothing unmaps them.
-    unsafe { Environment::new(&Microkit, config) }
+    // the Microkit tool mapped the regions; nothing unmaps them. Of the two
+    // environments one is used only when the other no longer is.
+    let (environment, last) =
+        unsafe { (Environment::new(&Microkit, config.clone()), Environment::new(&Microkit, config)) };
+    LAST_WORDS.store(Box::into_raw(Box::new(last)), Ordering::Relaxed);
+    environment
 }
 
 /// Implementation of [`server!`](crate::server).
@@ -50,7 +73,7 @@ fn environment() -> Environment {
 pub fn __server<C: Component, E: Display>(main: impl FnOnce(Environment) -> Result<C, E>) -> Never {
     match main(environment()) {
         Ok(mut component) => run::serve(&mut component),
-        Err(e) => panic!("cannot start: {}", format!("{e}")),
+        Err(e) => panic!("cannot start: {e}"),
     }
 }
 
