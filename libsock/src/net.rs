@@ -1,1 +1,99 @@
-//! Types shaped like those of `std::net`.
+//! Types shaped like those of `std::net`, over the descriptor calls.
+//!
+//! What differs from std: whoever makes a socket gives the
+//! [`Process`](crate::Process), and reading and writing are the traits of
+//! `embedded-io`, implemented for the types and for shared references to them.
+//! Sockets wait unless made non-blocking; dropping the last handle closes.
+
+mod address;
+mod error;
+mod tcp;
+mod udp;
+
+pub use address::ToAddresses;
+pub use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+pub use error::Error;
+pub use tcp::{Incoming, Shutdown, TcpListener, TcpStream};
+pub use udp::UdpSocket;
+
+use core::time::Duration;
+
+use strait_abi::{
+    Errno,
+    address::{AF_INET, AF_INET6},
+    socket::{SO_ERROR, SOCK_CLOEXEC, SOL_SOCKET},
+};
+
+use crate::{
+    Process,
+    posix::{Fd, PollFd},
+};
+
+/// A descriptor that is closed when it goes away.
+struct Owned {
+    process: Process,
+    fd: Fd,
+}
+
+impl Owned {
+    fn new(process: &Process, address: &SocketAddr, kind: u16) -> Result<Self, Errno> {
+        let family = if address.is_ipv4() { AF_INET } else { AF_INET6 };
+        let fd = process.socket(family, u32::from(kind) | SOCK_CLOEXEC, 0)?;
+        Ok(Self::from(process, fd))
+    }
+
+    fn from(process: &Process, fd: Fd) -> Self {
+        Self { process: process.clone(), fd }
+    }
+
+    fn try_clone(&self) -> Result<Self, Error> {
+        Ok(Self::from(&self.process, self.process.dup(self.fd)?))
+    }
+
+    fn local_addr(&self) -> Result<SocketAddr, Error> {
+        Ok(self.process.getsockname(self.fd)?.to_inet()?)
+    }
+
+    fn peer_addr(&self) -> Result<SocketAddr, Error> {
+        Ok(self.process.getpeername(self.fd)?.to_inet()?)
+    }
+
+    fn take_error(&self) -> Result<Option<Errno>, Error> {
+        let raw = self.process.option(self.fd, SOL_SOCKET, SO_ERROR)?;
+        Ok((raw != 0).then(|| Errno::from_raw(raw as u64)))
+    }
+
+    fn set_timeout(&self, name: i32, timeout: Option<Duration>) -> Result<(), Error> {
+        if timeout == Some(Duration::ZERO) {
+            // As std has it.
+            return Err(Errno::EINVAL.into());
+        }
+        Ok(self.process.set_timeout(self.fd, name, timeout)?)
+    }
+
+    fn ready(&self, events: u16) -> Result<bool, Error> {
+        Ok(self.process.poll(&mut [PollFd::new(self.fd, events)], 0)? != 0)
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let _ = self.process.close(self.fd);
+    }
+}
+
+/// Does `f` with each address until one succeeds; the last error otherwise.
+fn each<T>(
+    process: &Process,
+    addresses: impl ToAddresses,
+    mut f: impl FnMut(&SocketAddr) -> Result<T, Errno>,
+) -> Result<T, Error> {
+    let mut last = Errno::EINVAL;
+    for address in addresses.addresses(process)? {
+        match f(&address) {
+            Ok(result) => return Ok(result),
+            Err(e) => last = e,
+        }
+    }
+    Err(last.into())
+}
