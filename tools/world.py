@@ -51,25 +51,38 @@ def last_line(text):
     return lines[-1].strip() if lines else "it gave no reason"
 
 
+def watched(*command):
+    """Runs a command that may take long. Shows at once what it says that it
+    does; returns its status, what it printed, and its last complaint."""
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        said = []
+        for line in child.stderr:
+            said.append(line)
+            if line.startswith(("Installing", "Getting")):
+                print(line, end="", file=sys.stderr, flush=True)
+        printed = child.stdout.read().strip()
+    return child.returncode, printed, last_line("".join(said))
+
+
 def decide():
     """("sel4", SDK folder) or ("hosted", reason). Gets what is missing. Ends
     the program if something asked for is wrong."""
     if setting("HOSTED", "0") != "0":
         return "hosted", "HOSTED=1"
-    setup = subprocess.run(["sh", "tools/setup.sh", "host", "sel4"], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
-    if setup.returncode:
-        return "hosted", last_line(setup.stderr)
-    sdk = subprocess.run([sys.executable, "tools/sdk.py"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
-    if sdk.returncode == 3:
-        return "hosted", last_line(sdk.stderr)
-    if sdk.returncode:
-        sys.exit(last_line(sdk.stderr))
+    status, _, complaint = watched("sh", "tools/setup.sh", "host", "sel4")
+    if status:
+        return "hosted", complaint
+    status, sdk, complaint = watched(sys.executable, "tools/sdk.py")
+    if status == 3:
+        return "hosted", complaint
+    if status:
+        sys.exit(complaint)
     fetch = subprocess.run(
         ["cargo", "fetch", "--locked"], cwd=os.path.join(ROOT, "sel4"), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if fetch.returncode:
         return "hosted", f"the crates of sel4/ (rust-sel4) could not be fetched: {last_line(fetch.stderr)}"
-    return "sel4", sdk.stdout.strip()
+    return "sel4", sdk
 
 
 def virtio_bus(region):

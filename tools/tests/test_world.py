@@ -1,0 +1,45 @@
+"""How the system is started."""
+
+import os
+import sys
+import unittest
+from unittest import mock
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+import world  # noqa: E402
+
+
+class World(unittest.TestCase):
+    def test_devices_sit_where_the_description_says(self):
+        net, rng = world.virtio_bus("virtio_net"), world.virtio_bus("virtio_rng")
+        command = world.qemu_command(world.netdev(8080, 7007))
+        self.assertIn(f"virtio-net-device,netdev=net0,bus={net}", command)
+        self.assertIn(f"virtio-rng-device,bus={rng}", command)
+        page = [int(bus.rpartition(".")[2]) // 8 for bus in (net, rng)]
+        self.assertNotEqual(*page)
+
+    def test_forwarded_ports(self):
+        self.assertEqual(
+            world.netdev(1, 2),
+            "user,id=net0,hostfwd=tcp:127.0.0.1:1-:80,hostfwd=tcp:127.0.0.1:2-:7,hostfwd=udp:127.0.0.1:2-:7",
+        )
+        self.assertEqual(world.netdev(0, 0), "user,id=net0")
+
+    def test_board_and_cores(self):
+        with mock.patch.dict(os.environ, {"MICROKIT_BOARD": "qemu_virt_aarch64_el1", "MICROKIT_CONFIG": "smp-debug"}):
+            command = world.qemu_command("user,id=net0")
+        self.assertEqual(command[command.index("-machine") + 1], "virt")
+        self.assertEqual(command[command.index("-smp") + 1], "4")
+
+    def test_ports_are_checked(self):
+        for text in ("0", "65536", "http", "-1"):
+            with mock.patch.dict(os.environ, {"HTTP_PORT": text}), self.assertRaisesRegex(SystemExit, "is no port"):
+                world.port("HTTP_PORT", "8080")
+
+    def test_hosted_when_asked_for(self):
+        with mock.patch.dict(os.environ, {"HOSTED": "1"}):
+            self.assertEqual(world.decide(), ("hosted", "HOSTED=1"))
+
+
+if __name__ == "__main__":
+    unittest.main()
