@@ -12,6 +12,7 @@ MICROKIT_SDK, MICROKIT_BOARD, MICROKIT_CONFIG, HTTP_PORT, ECHO_PORT.
 
 import ctypes
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -25,6 +26,9 @@ BOARDS = ("qemu_virt_aarch64", "qemu_virt_aarch64_el1")
 
 # Where QEMU's virtio-mmio bus begins, and how far apart its slots are.
 VIRTIO_BASE, VIRTIO_STRIDE = 0xA000000, 0x200
+
+# What cargo says when it does not get something from the network.
+NETWORK = re.compile(r"failed to (clone|fetch|download|resolve|connect)|spurious network|timed out", re.I)
 
 
 def setting(name, default):
@@ -80,8 +84,11 @@ def decide():
     fetch = subprocess.run(
         ["cargo", "fetch", "--locked"], cwd=os.path.join(ROOT, "sel4"), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
-    if fetch.returncode:
+    if fetch.returncode and NETWORK.search(fetch.stderr):
         return "hosted", f"the crates of sel4/ (rust-sel4) could not be fetched: {last_line(fetch.stderr)}"
+    if fetch.returncode:
+        # A mistake in sel4/ must not look like a missing network.
+        sys.exit(f"sel4/ cannot be built:\n{fetch.stderr.strip()}")
     return "sel4", sdk
 
 

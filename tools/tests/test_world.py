@@ -40,6 +40,15 @@ class World(unittest.TestCase):
         with mock.patch.dict(os.environ, {"HOSTED": "1"}):
             self.assertEqual(world.decide(), ("hosted", "HOSTED=1"))
 
+    def test_a_mistake_is_no_missing_network(self):
+        stale = """error: cannot update the lock file sel4/Cargo.lock because --locked was passed to prevent this
+help: to generate the lock file without accessing the network, remove the --locked flag and use --offline instead."""
+        absent = """error: failed to get `sel4` as a dependency of package `strait-sel4`
+Caused by:
+  failed to clone into: /root/.cargo/git/db/rust-sel4"""
+        self.assertIsNone(world.NETWORK.search(stale))
+        self.assertIsNotNone(world.NETWORK.search(absent))
+
 
 if __name__ == "__main__":
     unittest.main()
