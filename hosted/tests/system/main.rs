@@ -1,6 +1,8 @@
 //! Boots small systems of two or three PDs: this test binary is also their
 //! supervisor and their processes.
 
+mod nic;
+
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -19,6 +21,7 @@ const PROGRAMS: &[Program] = &[
     Program::new("ponger", |s| s.serve(Ponger::new)),
     Program::new("intruder", intruder),
     Program::new("idle", |s| idle(&s.env)),
+    Program { tap: true, ..Program::new("nic", nic::main) },
 ];
 
 fn main() -> ExitCode {
@@ -26,7 +29,9 @@ fn main() -> ExitCode {
         return strait_hosted::main(PROGRAMS);
     }
     let trial = |name: &str, run: fn() -> Result<(), Failed>| Trial::test(name, run);
+    let network = Trial::test("a_host_on_the_tap_is_reached", nic::a_host_on_the_tap_is_reached);
     let trials = vec![
+        network.with_ignored_flag(!nic::possible()),
         trial("calls_notifications_and_regions", calls_notifications_and_regions),
         trial("a_panic_ends_the_run_and_frees_the_caller", a_panic_ends_the_run_and_frees_the_caller),
         trial("a_killed_server_ends_the_run", a_killed_server_ends_the_run),
@@ -201,11 +206,16 @@ impl Supervisor {
 }
 
 fn start(folder: &Path) -> Supervisor {
+    start_with(folder, &[])
+}
+
+fn start_with(folder: &Path, options: &[&str]) -> Supervisor {
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["run", "--system"])
         .arg(folder.join("test.system"))
         .arg("--build")
         .arg(folder)
+        .args(options)
         .stdout(Stdio::piped())
         .stderr(fs::File::create(folder.join("stderr")).unwrap())
         .spawn()
