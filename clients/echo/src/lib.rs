@@ -232,3 +232,6 @@ impl Echo {
         let _ = self.process.watch(self.datagrams, DATAGRAMS);
     }
 }
+
+#[cfg(test)]
+mod tests;
