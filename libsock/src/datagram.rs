@@ -5,7 +5,7 @@ use strait_abi::{
     address::{AF_INET, AF_INET6, AF_UNSPEC},
     net::RecordHeader,
     session::status,
-    socket::{MSG_OOB, MSG_PEEK, MSG_TRUNC},
+    socket::{MSG_DONTWAIT, MSG_OOB, MSG_PEEK, MSG_TRUNC},
 };
 use strait_ring::{PAGE, paged::RING_BYTES};
 use zerocopy::{FromZeros, IntoBytes};
@@ -34,7 +34,7 @@ impl Socket {
         let mut rx = self.rx.borrow_mut();
         let available = rx.available();
         if available == 0 {
-            return self.no_datagram(status);
+            return self.no_datagram(status, flags);
         }
         let (header, total) = header(&rx)?;
         if let Some(from) = from {
@@ -58,9 +58,11 @@ impl Socket {
     }
 
     #[cold]
-    fn no_datagram(&self, status: u32) -> Result<usize, Errno> {
+    fn no_datagram(&self, status: u32, flags: u32) -> Result<usize, Errno> {
         if status & status::RDHUP != 0 {
-            Ok(0)
+            // Linux: who may not wait does not learn of the end by UDP.
+            let wait = flags & MSG_DONTWAIT == 0 && !self.nonblocking.get();
+            if wait || !self.is_inet() { Ok(0) } else { Err(Errno::EAGAIN) }
         } else if self.is_connected_type() && status & status::CONNECTED == 0 && !self.connecting.get() {
             Err(Errno::ENOTCONN)
         } else {
@@ -79,7 +81,7 @@ impl Socket {
         if data.len() > self.longest_datagram() {
             return Err(Errno::EMSGSIZE);
         }
-        let to = self.destination(to)?;
+        let to = self.destination(to, status)?;
         if status & (status::ERR | status::WRSHUT) != 0 {
             if status & status::ERR != 0 {
                 self.check_error()?;
@@ -118,9 +120,15 @@ impl Socket {
     }
 
     /// The bytes of the address to send to, empty for the peer.
-    fn destination<'a>(&self, to: Option<&'a Address>) -> Result<&'a [u8], Errno> {
+    fn destination<'a>(&self, to: Option<&'a Address>, status: u32) -> Result<&'a [u8], Errno> {
         let Some(to) = to.filter(|to| !to.as_bytes().is_empty()) else {
-            return if self.has_peer.get() || self.is_connected_type() { Ok(&[]) } else { Err(Errno::EDESTADDRREQ) };
+            return if self.has_peer.get() || status & status::CONNECTED != 0 {
+                Ok(&[])
+            } else if self.is_inet() {
+                Err(Errno::EDESTADDRREQ)
+            } else {
+                Err(Errno::ENOTCONN)
+            };
         };
         if self.is_inet() {
             match to.family() {

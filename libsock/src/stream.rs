@@ -48,8 +48,11 @@ impl Socket {
             Ok(0)
         } else if status & status::CONNECTED != 0 || self.connecting.get() {
             Err(Errno::EAGAIN)
-        } else {
+        } else if self.is_inet() {
             Err(Errno::ENOTCONN)
+        } else {
+            // unix(7) on Linux.
+            Err(Errno::EINVAL)
         }
     }
 

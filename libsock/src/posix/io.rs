@@ -2,6 +2,7 @@
 
 use strait_abi::{
     Address, Errno,
+    session::status,
     socket::{MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL},
 };
 
@@ -224,7 +225,8 @@ impl Process {
     fn transmit(&self, socket: &Socket, from: &[u8], flags: u32, to: Option<&Address>) -> Result<usize, Errno> {
         let result = if socket.is_stream() {
             if to.is_some() && !socket.is_inet() {
-                return Err(if socket.has_peer.get() { Errno::EISCONN } else { Errno::EOPNOTSUPP });
+                let connected = socket.status() & status::CONNECTED != 0;
+                return Err(if connected { Errno::EISCONN } else { Errno::EOPNOTSUPP });
             }
             match socket.send_stream(from, flags) {
                 Ok(n) if n < from.len() && may_wait(socket, flags) => return self.transmit_all(socket, from, n, flags),

@@ -16,6 +16,8 @@ use crate::{
     socket::Socket,
 };
 
+/// Beyond it are flags (SOCK_TYPE_MASK).
+const TYPES: u16 = 0xf;
 const FLAGS: u32 = SOCK_NONBLOCK | SOCK_CLOEXEC;
 
 fn address_of(reply: Reply<'_>) -> Result<Address, Errno> {
@@ -26,7 +28,7 @@ impl Process {
     /// socket(2). `kind` may include SOCK_NONBLOCK and SOCK_CLOEXEC.
     pub fn socket(&self, family: u16, kind: u32, protocol: u16) -> Result<Fd, Errno> {
         let flags = kind & FLAGS;
-        let kind = u16::try_from(kind & !FLAGS).map_err(|_| Errno::EINVAL)?;
+        let kind = u16::try_from(kind & !FLAGS).ok().filter(|kind| *kind <= TYPES).ok_or(Errno::EINVAL)?;
         let net = self.net()?;
         self.table().borrow_mut().check_free()?;
         let handle = net.call(&Request::Socket { family, kind, protocol }, |reply| Ok(reply.value))?;
