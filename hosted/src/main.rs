@@ -11,6 +11,7 @@ const PROGRAMS: &[Program] = &[
     Program::new("vfs_server", |s| s.serve(strait_vfs_server::start)),
     Program::new("echo", |s| strait_echo::main(s.env)),
     Program::new("httpd", |s| strait_httpd::main(s.env)),
+    Program::new("fetch", |s| strait_fetch::main(s.env)),
     Program::new("netstat", |s| strait_netstat::main(s.env)),
 ];
 
