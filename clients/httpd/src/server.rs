@@ -145,6 +145,10 @@ impl Server {
             }
             other => other?,
         };
+        if n == 0 {
+            // Nobody here waits for them, but they end the waiting.
+            let _ = self.process.take_foreign_notifications();
+        }
         for event in &events[..n] {
             match event.token {
                 LISTENER => self.accept(),
