@@ -14,10 +14,11 @@ use std::io::Write;
 
 use anyhow::{Context, Result};
 use rustix::rand::{GetRandomFlags, getrandom};
+use strait_abi::log::Logger;
 use strait_console::{Console, Output};
 use strait_entropy_driver::{EntropyDriver, EntropySource};
-use strait_eth_driver::EthDriver;
 use strait_eth_driver::driver::Link;
+use strait_eth_driver::{EthDriver, NetDevice};
 use strait_pd::Component;
 use strait_ring::SharedMemory;
 use strait_ring::net_queue::{Consumer, Producer, capacity_for};
@@ -30,7 +31,7 @@ pub const DRIVERS: &[Program] = &[
     // Here the driver copies the frames, for there is no DMA.
     Program { tap: true, writable: &["eth_rx_data"], ..Program::new("eth_driver", |s| run(s, eth_driver)) },
     Program::new("timer_driver", |s| run(s, timer_driver)),
-    Program::new("entropy_driver", |s| run(s, |_| Ok(EntropyDriver::new(Kernel)))),
+    Program::new("entropy_driver", |s| run(s, entropy_driver)),
     Program::new("console", |s| run(s, |s| Ok(Console::new(&s.env, Stdout)))),
 ];
 
@@ -63,6 +64,8 @@ fn eth_driver(start: &mut Start) -> Result<impl Component + use<>> {
     let irq = start.env.config.irq("virtio_net")?;
     let tap = start.tap.take().context("the supervisor passed no TAP device")?;
     let device = tap::Tap::new(start, irq, tap, rx_data, tx_data)?;
+    let [a, b, c, d, e, f] = device.mac();
+    Logger::new(&start.env).line(format_args!("TAP device, {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"));
     Ok(EthDriver::new(start.env.pd, device, irq, link))
 }
 
@@ -70,6 +73,11 @@ fn timer_driver(start: &mut Start) -> Result<impl Component + use<>> {
     let irq = start.env.config.irq("timer")?;
     let device = timer::Timer::new(start, irq)?;
     Ok(TimerDriver::new(start.env.pd, device, irq))
+}
+
+fn entropy_driver(start: &mut Start) -> Result<impl Component + use<>> {
+    Logger::new(&start.env).line(format_args!("getrandom"));
+    Ok(EntropyDriver::new(Kernel))
 }
 
 /// The kernel's random numbers; never waits once the machine has booted.
