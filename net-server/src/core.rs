@@ -8,7 +8,7 @@ use slab::Slab;
 use strait_abi::{Errno, session::SessionRegion, session::status};
 use strait_pd::Channel;
 use strait_ring::{
-    Misbehaved,
+    Misbehaved, PAGE,
     arena::Arena,
     paged::{ServerConsumer, ServerProducer},
 };
@@ -130,6 +130,7 @@ impl Core {
             slot,
             rx: ServerProducer::new(memory, slot),
             tx: ServerConsumer::new(memory, slot),
+            window: PAGE as u32,
         }));
         socket.slot = Some(number);
         session.slots[usize::from(number)] = Some(id);
@@ -173,17 +174,21 @@ impl Core {
         session.notify = true;
     }
 
-    /// Publishes the status word, and an event if it changed.
+    /// Publishes the status word, and an event if something is possible that
+    /// was not before.
     pub fn set_status(&mut self, id: SocketId, status: u32) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         let status = if socket.error.is_some() { status | status::ERR } else { status };
         if socket.status == status {
             return;
         }
+        let gained = status & !socket.status & (status::POLL | status::CONNECTED | status::WRSHUT);
         socket.status = status;
         if let Some(rings) = &socket.rings {
             rings.slot.status.store(status, core::sync::atomic::Ordering::Release);
-            self.event(id);
+            if gained != 0 {
+                self.event(id);
+            }
         }
     }
 

@@ -104,6 +104,8 @@ pub struct NetServer {
     /// Sessions that notified us and were not put to sleep since.
     awake: u64,
     armed: Option<u64>,
+    /// The earliest deadline of all.
+    due: u64,
     scratch: Vec<usize>,
 }
 
@@ -178,6 +180,7 @@ pub fn start(env: Environment) -> Result<NetServer, StartError> {
         sessions,
         awake: 0,
         armed: None,
+        due: 0,
         scratch: Vec::new(),
     };
     server.log.line(format_args!("{mac}, MTU {mtu}, {} sessions", server.core.sessions.len()));
@@ -258,12 +261,10 @@ impl NetServer {
         }
     }
 
-    /// Takes in frames. Returns whether there were any.
+    /// Takes in frames. Returns whether there may be more.
     fn receive(&mut self) -> bool {
-        let mut any = false;
         for _ in 0..FRAMES_PER_ROUND {
-            let Some(received) = self.rx.take() else { break };
-            any = true;
+            let Some(received) = self.rx.take() else { return false };
             let mut lease = None;
             if let Some(frame) = self.rx.bytes(&received) {
                 if let Some(dhcp) = &mut self.dhcp
@@ -280,7 +281,7 @@ impl NetServer {
                 self.configure(config);
             }
         }
-        any
+        true
     }
 
     fn loopback(&mut self) -> bool {
@@ -293,41 +294,46 @@ impl NetServer {
         any
     }
 
-    /// Looks after the sockets whose doorbell was rung, and puts sessions to
-    /// sleep that are silent. Returns whether there was work.
-    fn doorbells(&mut self) -> bool {
-        let mut any = false;
+    /// Looks after the sockets whose doorbell was rung.
+    fn doorbells(&mut self) {
         let mut left = self.awake;
         while left != 0 {
             let session = left.trailing_zeros() as usize;
             left &= left - 1;
-            let region = self.core.sessions[session].region;
+            let Self { core, families, .. } = self;
+            let Session { region, slots, .. } = &core.sessions[session];
             let scratch = &mut self.scratch;
-            region.doorbells().take(|slot| scratch.push(slot));
-            if self.scratch.is_empty() {
-                region.to_server().arm();
-                if !region.doorbells().any() {
-                    self.awake &= !(1 << session);
-                    continue;
-                }
-                region.to_server().disarm();
-                any = true;
-                continue;
-            }
-            any = true;
-            for slot in self.scratch.drain(..) {
-                let id = self.core.sessions[session].slots.get(slot).copied().flatten();
-                if let Some((id, socket)) = id.and_then(|id| Some((id, self.core.sockets.get(id)?))) {
-                    let family = socket.family;
-                    self.families.get(family).doorbell(&mut self.core, id);
+            region.doorbells().take(|slot| scratch.extend(slots.get(slot).copied().flatten()));
+            for id in scratch.drain(..) {
+                if let Some(socket) = core.sockets.get(id) {
+                    families.get(socket.family).doorbell(core, id);
                 }
             }
         }
-        any
+    }
+
+    /// Asks everyone to notify of new work. Returns whether there is some
+    /// already.
+    fn arm(&mut self) -> bool {
+        let mut left = ::core::mem::take(&mut self.awake);
+        while left != 0 {
+            let session = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let region = &self.core.sessions[session].region;
+            region.to_server().arm();
+            if region.doorbells().any() {
+                region.to_server().disarm();
+                self.awake |= 1 << session;
+            }
+        }
+        self.rx.arm() || self.awake != 0
     }
 
     fn timers(&mut self) {
         let now = self.core.now;
+        if now < self.due {
+            return;
+        }
         self.core.links.tick(now);
         if let Some(dhcp) = &mut self.dhcp
             && dhcp.deadline().is_some_and(|d| d <= now)
@@ -346,7 +352,7 @@ impl NetServer {
         loop {
             self.core.now = self.pd.now();
             let mut more = self.receive();
-            more |= self.doorbells();
+            self.doorbells();
             self.timers();
             for family in self.families.iter_mut() {
                 more |= family.settle(&mut self.core);
@@ -359,7 +365,7 @@ impl NetServer {
             }
             // Buffers came back for a socket that waits for one.
             more |= self.core.links.take_starved() && self.core.links.want_buffers();
-            if !more && !self.rx.arm() {
+            if !more && !self.arm() {
                 break;
             }
         }
@@ -370,7 +376,9 @@ impl NetServer {
     fn set_timer(&mut self) {
         let deadlines =
             [self.families.deadline(), self.core.links.deadline(), self.dhcp.as_ref().and_then(Dhcp::deadline)];
-        let Some(at) = deadlines.into_iter().flatten().min() else { return };
+        let at = deadlines.into_iter().flatten().min();
+        self.due = at.unwrap_or(u64::MAX);
+        let Some(at) = at else { return };
         if self.armed.is_some_and(|armed| armed <= at.saturating_add(TIMER_SLACK)) {
             return;
         }

@@ -3,7 +3,11 @@
 use alloc::{boxed::Box, collections::VecDeque};
 
 use strait_abi::{Errno, socket as c};
-use strait_ring::paged::{ServerConsumer, ServerProducer, Slot};
+use strait_ring::{
+    PAGE,
+    arena::Arena,
+    paged::{RING_BYTES, ServerConsumer, ServerProducer, Slot},
+};
 
 /// A socket's number in the server.
 pub type SocketId = usize;
@@ -11,8 +15,8 @@ pub type SocketId = usize;
 /// Default and greatest SO_RCVBUF and SO_SNDBUF, in bytes: what a ring spans.
 pub const DEFAULT_BUFFER: u32 = 64 * 1024;
 /// See [`DEFAULT_BUFFER`].
-pub const MAX_BUFFER: u32 = strait_ring::paged::RING_BYTES - 2 * strait_ring::PAGE as u32;
-const MIN_BUFFER: u32 = strait_ring::PAGE as u32;
+pub const MAX_BUFFER: u32 = RING_BYTES - 2 * PAGE as u32;
+const MIN_BUFFER: u32 = PAGE as u32;
 
 /// A socket.
 pub struct Socket {
@@ -52,6 +56,20 @@ pub struct Rings {
     pub rx: ServerProducer,
     /// From the client.
     pub tx: ServerConsumer,
+    /// How much room the client gets: grows while it uses it up.
+    pub window: u32,
+}
+
+impl Rings {
+    /// Lets the client write more, up to `most` bytes that are not yet taken.
+    /// Returns whether it waits for that.
+    pub fn grant(&mut self, arena: &mut Arena, most: u32) -> bool {
+        let (room, wanted) = (self.tx.room(), self.tx.wanted());
+        if room < self.window / 4 {
+            self.window = (2 * self.window).min(most);
+        }
+        self.tx.grant(self.window.max(wanted.min(most)), arena) && (room == 0 || wanted > room)
+    }
 }
 
 /// Connections on their way to accept(2): one design for all families.

@@ -24,7 +24,6 @@ struct Ring {
     mask: u32,
 }
 
-#[cfg(not(loom))]
 impl Ring {
     fn new(memory: SharedMemory) -> Option<Self> {
         let capacity = 1usize << memory.len().checked_sub(HEADER)?.checked_ilog2()?.min(30);
@@ -51,7 +50,6 @@ pub struct Reader {
     head: u32,
 }
 
-#[cfg(not(loom))]
 impl Writer {
     /// Writer of the ring in `memory`; `None` if it is too small.
     pub fn new(memory: SharedMemory) -> Option<Self> {
@@ -81,7 +79,6 @@ impl Writer {
     }
 }
 
-#[cfg(not(loom))]
 impl Reader {
     /// Reader of the ring in `memory`; `None` if it is too small.
     pub fn new(memory: SharedMemory) -> Option<Self> {

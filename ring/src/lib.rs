@@ -25,6 +25,10 @@ extern crate alloc;
 pub mod arena;
 pub mod bitmap;
 pub mod bytes;
+#[cfg(not(loom))]
+pub mod memory;
+#[cfg(loom)]
+#[path = "memory_model.rs"]
 pub mod memory;
 pub mod net_queue;
 pub mod paged;
@@ -48,4 +52,8 @@ impl core::fmt::Display for Misbehaved {
 impl core::error::Error for Misbehaved {}
 
 /// Bytes in a page: the unit in which regions are mapped and rings grow.
+#[cfg(not(loom))]
 pub const PAGE: usize = 4096;
+/// Small enough for loom to try everything.
+#[cfg(loom)]
+pub const PAGE: usize = 8;

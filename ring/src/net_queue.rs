@@ -71,7 +71,6 @@ struct Queue {
     mask: u16,
 }
 
-#[cfg(not(loom))]
 impl Queue {
     fn new(memory: SharedMemory, capacity: u16) -> Option<Self> {
         if !capacity.is_power_of_two() || capacity > 1 << 15 || memory.len() < queue_bytes(capacity) {
@@ -107,7 +106,6 @@ pub struct Consumer {
     head: u16,
 }
 
-#[cfg(not(loom))]
 impl Producer {
     /// Producer of the queue at the beginning of `memory`; goes on where the
     /// last one stopped. `None` if the queue does not fit or `capacity` is no
@@ -159,7 +157,6 @@ impl Producer {
     }
 }
 
-#[cfg(not(loom))]
 impl Consumer {
     /// Consumer of the queue at the beginning of `memory`. See
     /// [`Producer::new`].

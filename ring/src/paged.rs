@@ -24,6 +24,8 @@
 //! granted. The client trusts its server, but reads nothing out of bounds
 //! either way.
 
+#[cfg(loom)]
+use crate::memory::Cells;
 use crate::{
     Misbehaved, PAGE, SharedMemory,
     arena::{Arena, Page},
@@ -31,7 +33,7 @@ use crate::{
 };
 
 /// Pages that one ring can span.
-pub const RING_PAGES: usize = 64;
+pub const RING_PAGES: usize = if cfg!(loom) { 4 } else { 64 };
 /// Bytes that one ring can hold.
 pub const RING_BYTES: u32 = (RING_PAGES * PAGE) as u32;
 
@@ -72,6 +74,26 @@ const _: () = assert!(size_of::<Slot>() == SLOT_BYTES);
 // SAFETY: every field is an atomic or an array of atomics.
 #[cfg(not(loom))]
 unsafe impl crate::memory::Cells for Slot {}
+// SAFETY: as above.
+#[cfg(loom)]
+unsafe impl crate::memory::Cells for Slot {
+    fn zeroed() -> Self {
+        Self {
+            status: Cells::zeroed(),
+            rx_tail: Cells::zeroed(),
+            tx_head: Cells::zeroed(),
+            tx_limit: Cells::zeroed(),
+            reserved_server: Cells::zeroed(),
+            rx_head: Cells::zeroed(),
+            tx_tail: Cells::zeroed(),
+            tx_want: Cells::zeroed(),
+            reserved_client: Cells::zeroed(),
+            rx_pages: Cells::zeroed(),
+            tx_pages: Cells::zeroed(),
+            reserved: Cells::zeroed(),
+        }
+    }
+}
 
 impl Slot {
     /// Server: makes the slot as new. The client must not be using it.
@@ -286,10 +308,10 @@ impl ServerConsumer {
         Ok(tail.wrapping_sub(self.head))
     }
 
-    /// Whether the client has used up all that it was granted, as far as
+    /// Bytes that the client may still write, as far as
     /// [`available`](Self::available) saw.
-    pub fn exhausted(&self) -> bool {
-        self.tail == self.limit
+    pub fn room(&self) -> u32 {
+        self.limit.wrapping_sub(self.tail)
     }
 
     /// The room that the client says it wants.

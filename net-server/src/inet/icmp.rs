@@ -20,7 +20,7 @@ pub fn input(inet: &mut Inet, core: &mut Core, packet: &[u8], group: bool) -> bo
     let header = usize::from(ip.header_len());
     let body = &packet[header..];
     let Ok(icmp) = Icmpv4Packet::new_checked(body) else { return false };
-    if checksum::of(&[body]) != 0 {
+    if checksum::of(body) != 0 {
         return false;
     }
     match icmp.msg_type() {
@@ -96,6 +96,6 @@ fn complete(packet: &mut [u8], source: [u8; 4], target: [u8; 4]) {
     write_header(packet, source, target, IpProtocol::Icmp, 64);
     let body = &mut packet[IP_HEADER..];
     Icmpv4Packet::new_unchecked(&mut *body).set_checksum(0);
-    let sum = checksum::of(&[body]);
+    let sum = checksum::of(body);
     Icmpv4Packet::new_unchecked(body).set_checksum(sum);
 }

@@ -16,7 +16,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use slab::Slab;
 use smoltcp::{
     iface::{Config, Interface},
-    wire::{HardwareAddress, IpCidr, IpProtocol, Ipv4Packet},
+    wire::{HardwareAddress, IpCidr, Ipv4Packet},
 };
 use strait_abi::{Address, Errno, address::AF_UNSPEC, session::status, socket as c};
 
@@ -44,7 +44,7 @@ pub struct Endpoint {
     keep_idle: u32,
     /// TCP_USER_TIMEOUT in milliseconds; 0 for the default.
     user_timeout: u32,
-    /// shutdown(2): reading, writing.
+    /// UDP: shutdown(2), reading and writing.
     shut: (bool, bool),
     /// It is in the family's list of sockets to look after at the turn's end.
     dirty: bool,
@@ -317,16 +317,15 @@ impl Family for Inet {
     fn input(&mut self, core: &mut Core, packet: &mut [u8]) -> bool {
         let Some(len) = valid_ipv4(packet) else { return false };
         let packet = &mut packet[..len];
-        let ip = Ipv4Packet::new_unchecked(&*packet);
-        let destination = IpAddr::V4(ip.dst_addr());
-        let group = ip.dst_addr().is_multicast() || core.links.is_broadcast(ip.dst_addr());
-        if !group && !core.links.is_local(destination) {
+        let target = Ipv4Packet::new_unchecked(&*packet).dst_addr();
+        let group = target.is_multicast() || core.links.is_broadcast(target);
+        if !group && !core.links.is_local(target.into()) {
             return false;
         }
-        match ip.next_header() {
-            IpProtocol::Tcp if !group => self.tcp.input(&mut self.shared, core, packet),
-            IpProtocol::Udp => self.udp.input(&mut self.shared, core, packet, group),
-            IpProtocol::Icmp => icmp::input(self, core, packet, group),
+        match packet[9] {
+            6 if !group => self.tcp.input(&mut self.shared, core, packet),
+            17 => self.udp.input(&mut self.shared, core, packet, group),
+            1 => icmp::input(self, core, packet, group),
             _ => false,
         }
     }
@@ -368,13 +367,13 @@ impl Family for Inet {
 /// returns its length without padding. Fragments are not taken.
 fn valid_ipv4(packet: &[u8]) -> Option<usize> {
     let ip = Ipv4Packet::new_checked(packet).ok()?;
-    let header = usize::from(ip.header_len());
     let source = ip.src_addr();
-    let good = ip.version() == 4
-        && checksum::of(&[&packet[..header]]) == 0
-        && !ip.more_frags()
-        && ip.frag_offset() == 0
-        && !source.is_multicast()
-        && !source.is_broadcast();
+    let sum = match ip.header_len() {
+        20 => checksum::of_header(packet.first_chunk()?),
+        header => checksum::of(&packet[..usize::from(header)]),
+    };
+    // Fragments: more to come, or not the first.
+    let whole = u16::from_be_bytes([packet[6], packet[7]]) & 0x3fff == 0;
+    let good = ip.version() == 4 && sum == 0 && whole && !source.is_multicast() && !source.is_broadcast();
     good.then_some(usize::from(ip.total_len()))
 }

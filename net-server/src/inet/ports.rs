@@ -6,7 +6,7 @@ use core::net::{IpAddr, SocketAddr};
 use hashbrown::HashMap;
 use strait_abi::Errno;
 
-use crate::{core::Core, hash::Keyed, socket::SocketId};
+use crate::{core::Core, socket::SocketId};
 
 /// Ports that are chosen for a socket (Linux: ip_local_port_range).
 const EPHEMERAL: core::ops::Range<u16> = 32768..61000;
@@ -20,8 +20,8 @@ pub struct Binding {
     pub listening: bool,
 }
 
-/// The table, by protocol and port.
-pub struct Ports(HashMap<(u16, u16), Vec<Binding>, Keyed>);
+/// The table, by protocol and port. Its keys are this host's own ports, so its hash need not be secret.
+pub struct Ports(HashMap<(u16, u16), Vec<Binding>>);
 
 fn overlap(a: IpAddr, b: IpAddr) -> bool {
     a == b || a.is_unspecified() || b.is_unspecified()
@@ -29,7 +29,7 @@ fn overlap(a: IpAddr, b: IpAddr) -> bool {
 
 impl Ports {
     pub fn new() -> Self {
-        Self(HashMap::with_hasher(Keyed::default()))
+        Self(HashMap::new())
     }
 
     /// The sockets bound to a port.

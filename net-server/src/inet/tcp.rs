@@ -14,6 +14,7 @@ use core::{
     cmp::Reverse,
     hash::{Hash, Hasher},
     net::{IpAddr, SocketAddr},
+    sync::atomic::{Ordering, fence},
 };
 
 use hashbrown::HashMap;
@@ -92,6 +93,8 @@ struct Connection {
     /// Whose queue counts it as incomplete.
     listener: Option<SocketId>,
     connected: bool,
+    /// shutdown(2) for reading.
+    shut_read: bool,
     /// The stream to the peer ends after what is in the tx ring.
     fin_wanted: bool,
     fin_sent: bool,
@@ -117,6 +120,8 @@ pub struct Tcp {
     by_tuple: HashMap<Tuple, usize, Keyed>,
     nobody: SocketSet<'static>,
     dirty: Vec<usize>,
+    /// The dirty ones of this turn; kept for its memory.
+    turn: Vec<usize>,
     starved: Vec<usize>,
     timers: BinaryHeap<Reverse<(u64, usize)>>,
 }
@@ -136,6 +141,7 @@ impl Tcp {
             by_tuple: HashMap::with_hasher(Keyed::default()),
             nobody: SocketSet::new(vec![]),
             dirty: Vec::new(),
+            turn: Vec::new(),
             starved: Vec::new(),
             timers: BinaryHeap::new(),
         }
@@ -162,6 +168,7 @@ impl Tcp {
             isn,
             listener: None,
             connected: false,
+            shut_read: false,
             fin_wanted: false,
             fin_sent: false,
             reset: false,
@@ -249,13 +256,12 @@ impl Tcp {
         read: bool,
         write: bool,
     ) -> Result<(), Errno> {
-        let endpoint = &mut shared.endpoints[core.sockets[id].state];
-        let index = endpoint.connection.ok_or(Errno::ENOTCONN)?;
+        let index = shared.endpoints[core.sockets[id].state].connection.ok_or(Errno::ENOTCONN)?;
         let connection = &mut self.connections[index];
         if !connection.connected {
             return Err(Errno::ENOTCONN);
         }
-        endpoint.shut = (endpoint.shut.0 | read, endpoint.shut.1 | write);
+        connection.shut_read |= read;
         connection.fin_wanted |= write;
         self.mark(index);
         self.settle_index(shared, core, index);
@@ -459,35 +465,44 @@ impl Tcp {
         Ok(index)
     }
 
-    /// Sends what the connection may send. Returns whether it has more.
-    fn transmit(&mut self, shared: &mut Shared, core: &mut Core, index: usize) -> bool {
+    /// Sends what the connection may send. Returns when it must be looked at
+    /// again; 0 if it has more to send at once.
+    fn transmit(&mut self, shared: &mut Shared, core: &mut Core, index: usize) -> Option<u64> {
         let connection = &mut self.connections[index];
         let at = instant(core.now);
         for _ in 0..BURST {
+            let due = shared.interface.poll_at(at, &connection.set)?;
+            if due > at {
+                return Some((due.total_micros() as u64).saturating_mul(1000));
+            }
             let mut wire = Wire { packet: None, links: &mut core.links, now: core.now, isn: connection.isn };
             if shared.interface.poll_egress(at, &mut wire, &mut connection.set) == PollResult::None {
                 if wire.links.starved() {
                     self.starved.push(index);
                 }
-                return false;
+                // What could be done was done: not again before some time.
+                return Some(core.now + 1_000_000);
             }
         }
-        true
+        Some(0)
     }
 
     /// See [`Family::settle`](crate::family::Family::settle).
     pub fn settle(&mut self, shared: &mut Shared, core: &mut Core) -> bool {
-        for index in core::mem::take(&mut self.starved) {
+        while let Some(index) = self.starved.pop() {
             if self.connections.contains(index) {
                 self.mark(index);
             }
         }
         let mut more = false;
-        for index in core::mem::take(&mut self.dirty) {
+        core::mem::swap(&mut self.dirty, &mut self.turn);
+        for i in 0..self.turn.len() {
+            let index = self.turn[i];
             if self.connections.contains(index) {
                 more |= self.settle_index(shared, core, index);
             }
         }
+        self.turn.clear();
         more
     }
 
@@ -499,37 +514,29 @@ impl Tcp {
     }
 
     fn settle_index(&mut self, shared: &mut Shared, core: &mut Core, index: usize) -> bool {
-        let connection = &mut self.connections[index];
-        connection.dirty = false;
-        let drain = self.exchange(shared, core, index);
-        let more = self.transmit(shared, core, index);
+        self.connections[index].dirty = false;
+        let drain = self.exchange(core, index);
+        let due = self.transmit(shared, core, index);
         if self.follow(shared, core, index, drain) {
             return false;
         }
         let connection = &mut self.connections[index];
-        let due = shared.interface.poll_at(instant(core.now), &connection.set);
-        let due = due.map(|t| (t.total_micros().max(0) as u64).saturating_mul(1000));
-        // Never at once again: what could be done was done.
-        let due = due.map(|t| t.max(core.now + 1_000_000)).into_iter().chain(connection.give_up).min();
-        if let Some(at) = due
+        if due == Some(0) {
+            self.mark(index);
+        } else if let Some(at) = due.into_iter().chain(connection.give_up).min()
             && at < connection.queued
         {
             connection.queued = at;
             self.timers.push(Reverse((at, index)));
         }
-        if more {
-            self.mark(index);
-        }
-        more
+        self.connections[index].dirty
     }
 
     /// Moves data between the rings and smoltcp. Returns whether the client
     /// should tell when it has read its ring empty.
-    fn exchange(&mut self, shared: &mut Shared, core: &mut Core, index: usize) -> bool {
+    fn exchange(&mut self, core: &mut Core, index: usize) -> bool {
         let connection = &mut self.connections[index];
-        let id = connection.socket;
-        let Some(state) = core.sockets.get(id).map(|s| s.state) else { return false };
-        let shut_read = shared.endpoints[state].shut.0;
+        let (id, shut_read) = (connection.socket, connection.shut_read);
         let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
         let (mut moved, mut drain, mut broken) = (false, false, None);
         if let Some((rings, arena, options)) = core.rings(id) {
@@ -567,9 +574,7 @@ impl Tcp {
                         }
                     }
                     if connection.connected && !connection.fin_wanted {
-                        let full = rings.tx.exhausted();
-                        let wish = rings.tx.wanted().clamp(strait_ring::PAGE as u32, options.send_buffer);
-                        moved |= rings.tx.grant(wish, arena) && full;
+                        moved |= rings.grant(arena, options.send_buffer);
                     } else if connection.fin_wanted && left == 0 && !connection.fin_sent {
                         connection.fin_sent = true;
                         tcp.close();
@@ -609,7 +614,7 @@ impl Tcp {
                 core.update_listener(listener);
             }
             self.apply_options(shared, core, id);
-            self.exchange(shared, core, index);
+            self.mark(index);
         }
         let connection = &mut self.connections[index];
         let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
@@ -639,22 +644,35 @@ impl Tcp {
                 core.set_error(id, errno);
             }
         }
-        let shut = shared.endpoints[core.sockets[id].state].shut;
+        let (shut_read, shut_write) = (connection.shut_read, connection.fin_wanted);
         let mut word = 0;
         if connection.connected {
             word |= status::CONNECTED;
-            let eof = shut.0 || !tcp.may_recv() && !unread;
+            let eof = shut_read || !tcp.may_recv() && !unread;
             word |= if eof { status::IN | status::RDHUP } else { 0 };
-            word |= if shut.1 || !tcp.may_send() { status::WRSHUT } else { 0 };
+            word |= if shut_write || !tcp.may_send() { status::WRSHUT } else { 0 };
             word |= status::OUT;
-            if state == State::Closed && !unread || eof && shut.1 {
+            if state == State::Closed && !unread || eof && shut_write {
                 word |= status::HUP;
             }
             word |= if drain || unread { status::RING_ON_DRAIN } else { 0 };
         } else if state == State::Closed {
             word |= status::OUT | status::HUP | status::IN;
         }
+        let asked = core.sockets[id].status & status::RING_ON_DRAIN != 0;
         core.set_status(id, word);
+        if word & status::RING_ON_DRAIN != 0 && !asked {
+            // A client that read the ring empty before it could see the bit
+            // will not ring: look once more.
+            fence(Ordering::SeqCst);
+            if let Some((rings, arena, _)) = core.rings(id)
+                && rings.rx.reclaim(arena).is_ok()
+                && rings.rx.used() == 0
+            {
+                self.mark(index);
+            }
+        }
+        let connection = &mut self.connections[index];
         if state == State::FinWait2 && !open && connection.give_up.is_none() {
             connection.give_up = Some(core.now + FIN_WAIT_2);
         }

@@ -5,7 +5,6 @@ use core::net::{IpAddr, SocketAddr};
 
 use smoltcp::wire::{IpProtocol, Ipv4Packet, UdpPacket};
 use strait_abi::{Address, Errno, net::RecordHeader, session::status, socket as c};
-use strait_ring::PAGE;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::{Shared, checksum, destination, icmp};
@@ -14,6 +13,8 @@ use crate::{core::Core, socket::SocketId};
 const UDP: u16 = c::IPPROTO_UDP as u16;
 const IP_HEADER: usize = 20;
 const UDP_HEADER: usize = 8;
+/// Bytes of a record with the longest datagram.
+const MAX_RECORD: u32 = 65_507 + 64;
 /// Datagrams that one socket may send in one turn.
 const BURST: usize = 64;
 
@@ -21,13 +22,16 @@ const BURST: usize = 64;
 #[derive(Default)]
 pub struct Udp {
     dirty: Vec<SocketId>,
+    /// Those of this turn; kept for its memory.
+    turn: Vec<SocketId>,
 }
 
-/// Lets the client write as much as it wants and may.
+/// Lets the client write as much as it wants and may. Returns whether it waits
+/// for that.
 pub fn grant(core: &mut Core, id: SocketId) -> bool {
     let Some((rings, arena, options)) = core.rings(id) else { return false };
-    let wish = rings.tx.wanted().clamp(PAGE as u32, options.send_buffer);
-    rings.tx.grant(wish, arena)
+    // The longest datagram must fit, whatever SO_SNDBUF says.
+    rings.grant(arena, options.send_buffer.max(MAX_RECORD))
 }
 
 /// connect(2) on a datagram socket: only what it sends to and hears from.
@@ -114,7 +118,9 @@ impl Udp {
     /// See [`Family::settle`](crate::family::Family::settle).
     pub fn settle(&mut self, shared: &mut Shared, core: &mut Core) -> bool {
         let mut more = false;
-        for id in core::mem::take(&mut self.dirty) {
+        core::mem::swap(&mut self.dirty, &mut self.turn);
+        for i in 0..self.turn.len() {
+            let id = self.turn[i];
             let Some(socket) = core.sockets.get(id) else { continue };
             if socket.protocol != UDP {
                 continue;
@@ -136,6 +142,7 @@ impl Udp {
                 more |= core.links.room();
             }
         }
+        self.turn.clear();
         more
     }
 
@@ -263,19 +270,22 @@ pub fn write_header(packet: &mut [u8], source: [u8; 4], target: [u8; 4], protoco
     ip.set_src_addr(source.into());
     ip.set_dst_addr(target.into());
     ip.set_checksum(0);
-    let sum = checksum::of(&[&packet[..IP_HEADER]]);
+    let sum = packet.first_chunk().map_or(0, checksum::of_header);
     Ipv4Packet::new_unchecked(packet).set_checksum(sum);
 }
 
 /// Puts a datagram into the client's ring; it is lost if there is no room.
 fn deliver(core: &mut Core, id: SocketId, from: SocketAddr, data: &[u8]) -> bool {
     let Some((rings, arena, options)) = core.rings(id) else { return false };
+    // Header and address in one piece.
     let name = Address::from(from);
     let name = name.as_bytes();
     let header = RecordHeader { data: data.len() as u32, address: name.len() as u16, control: 0 };
-    let pad = [0; 8];
-    let fill = |n: usize| &pad[..n.next_multiple_of(8) - n];
-    let parts: [&[u8]; 5] = [header.as_bytes(), name, fill(name.len()), data, fill(data.len())];
+    let mut head = [0; 40];
+    head[..RecordHeader::BYTES].copy_from_slice(header.as_bytes());
+    head[RecordHeader::BYTES..][..name.len()].copy_from_slice(name);
+    let head = &head[..header.data_offset() as usize];
+    let parts: [&[u8]; 3] = [head, data, &[0; 8][..data.len().next_multiple_of(8) - data.len()]];
     if let Err(error) = rings.rx.reclaim(arena) {
         core.punish(id, error);
         return false;

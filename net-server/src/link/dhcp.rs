@@ -9,12 +9,15 @@ use smoltcp::{
     phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken},
     socket::dhcpv4,
     time::Instant,
-    wire::{EthernetAddress, EthernetFrame, EthernetProtocol, IpCidr, IpProtocol, Ipv4Packet, UdpPacket},
+    wire::{EthernetAddress, IpCidr},
 };
 
 use super::Ipv4Config;
 
 const CLIENT_PORT: u16 = 68;
+const ARP: u16 = 0x0806;
+const IPV4: u16 = 0x0800;
+const UDP: u8 = 17;
 
 /// The client of one interface.
 pub struct Dhcp {
@@ -78,14 +81,13 @@ impl Device for Port<'_> {
 /// Whether the DHCP client must see this frame: a UDP datagram to its port, or
 /// an ARP reply (a renewal goes to the server directly).
 pub fn wants(frame: &[u8]) -> bool {
-    let Ok(eth) = EthernetFrame::new_checked(frame) else { return false };
-    match eth.ethertype() {
-        EthernetProtocol::Arp => true,
-        EthernetProtocol::Ipv4 => Ipv4Packet::new_checked(eth.payload())
-            .ok()
-            .filter(|ip| ip.next_header() == IpProtocol::Udp)
-            .and_then(|ip| UdpPacket::new_checked(ip.payload()).ok())
-            .is_some_and(|udp| udp.dst_port() == CLIENT_PORT),
+    let Some(head) = frame.first_chunk::<34>() else { return false };
+    match u16::from_be_bytes([head[12], head[13]]) {
+        ARP => true,
+        IPV4 if head[23] == UDP => {
+            let ports = frame.get(14 + usize::from(head[14] & 0xf) * 4..);
+            ports.is_some_and(|p| p.get(2..4) == Some(&CLIENT_PORT.to_be_bytes()))
+        }
         _ => false,
     }
 }

@@ -12,9 +12,7 @@ pub mod neighbor;
 use alloc::{collections::VecDeque, vec::Vec};
 use core::net::{IpAddr, Ipv4Addr};
 
-use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Cidr, Ipv4Packet,
-};
+use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Cidr};
 use strait_abi::Errno;
 
 use self::{
@@ -64,6 +62,9 @@ pub struct Links {
     tx: EthTx,
     neighbors: Neighbors,
     ipv4: Option<Ipv4Config>,
+    /// Of `ipv4`, for every packet: address and broadcast address.
+    own: Ipv4Addr,
+    broadcast: Ipv4Addr,
     loopback: VecDeque<Vec<u8>>,
     starved: bool,
     /// Destinations that turned out to be unreachable, for the families.
@@ -85,6 +86,8 @@ impl Links {
             tx,
             neighbors: Neighbors::new(),
             ipv4: None,
+            own: Ipv4Addr::LOCALHOST,
+            broadcast: Ipv4Addr::BROADCAST,
             loopback: VecDeque::new(),
             starved: false,
             unreachable: Vec::new(),
@@ -103,20 +106,22 @@ impl Links {
 
     /// Sets or removes the IPv4 configuration.
     pub fn set_ipv4(&mut self, config: Option<Ipv4Config>) {
+        self.own = config.as_ref().map_or(Ipv4Addr::LOCALHOST, |c| c.address.address());
+        self.broadcast = config.as_ref().and_then(|c| c.address.broadcast()).unwrap_or(Ipv4Addr::BROADCAST);
         self.ipv4 = config;
     }
 
     /// Whether `address` is one of this host's.
     pub fn is_local(&self, address: IpAddr) -> bool {
         match address {
-            IpAddr::V4(a) => a.is_loopback() || self.ipv4.as_ref().is_some_and(|c| c.address.address() == a),
+            IpAddr::V4(a) => a == self.own || a.is_loopback(),
             IpAddr::V6(a) => a.is_loopback(),
         }
     }
 
     /// Whether `address` is a broadcast address of this host's network.
     pub fn is_broadcast(&self, address: Ipv4Addr) -> bool {
-        address.is_broadcast() || self.ipv4.as_ref().is_some_and(|c| c.address.broadcast() == Some(address))
+        address == self.broadcast || address.is_broadcast()
     }
 
     /// The address that packets to `destination` come from; ENETUNREACH if
@@ -383,7 +388,7 @@ impl Links {
 
 fn destination_of(packet: &[u8]) -> Option<IpAddr> {
     match packet.first()? >> 4 {
-        4 => Ipv4Packet::new_checked(packet).ok().map(|p| p.dst_addr().into()),
+        4 => Some(Ipv4Addr::from(*packet.get(16..)?.first_chunk::<4>()?).into()),
         _ => None,
     }
 }

@@ -31,6 +31,9 @@ enum State {
 pub struct Neighbors {
     entries: HashMap<IpAddr, State, Keyed>,
     next: Option<u64>,
+    /// The last one found, and until when it needs no confirmation: most
+    /// packets go where the one before went.
+    last: Option<(IpAddr, EthernetAddress, u64)>,
 }
 
 /// What becomes of a frame.
@@ -57,7 +60,7 @@ pub struct Due {
 
 impl Neighbors {
     pub fn new() -> Self {
-        Self { entries: HashMap::with_hasher(Keyed::default()), next: None }
+        Self { entries: HashMap::with_hasher(Keyed::default()), next: None, last: None }
     }
 
     fn wake_at(&mut self, at: u64) {
@@ -66,6 +69,12 @@ impl Neighbors {
 
     /// Finds the way for `frame`, or keeps it.
     pub fn resolve(&mut self, ip: IpAddr, now: u64, frame: Frame) -> Resolution {
+        if let Some((last, mac, until)) = self.last
+            && last == ip
+            && now <= until
+        {
+            return Resolution::Known(mac, frame);
+        }
         match self.entries.get_mut(&ip) {
             Some(State::Known { mac, confirmed, probes, next }) => {
                 if *probes == 0 && now.saturating_sub(*confirmed) > FRESH {
@@ -75,6 +84,7 @@ impl Neighbors {
                     self.wake_at(now);
                     return Resolution::Known(mac, frame);
                 }
+                self.last = Some((ip, *mac, *confirmed + FRESH));
                 Resolution::Known(*mac, frame)
             }
             Some(State::Incomplete { waiting, .. }) => {
@@ -111,6 +121,7 @@ impl Neighbors {
 
     /// A neighbour showed its address. Returns the frames that waited for it.
     pub fn learn(&mut self, ip: IpAddr, mac: EthernetAddress, now: u64) -> Vec<Frame> {
+        self.last = None;
         let known = State::Known { mac, confirmed: now, probes: 0, next: 0 };
         if self.entries.len() >= MAX_ENTRIES && !self.entries.contains_key(&ip) && !self.evict() {
             return Vec::new();
@@ -129,6 +140,7 @@ impl Neighbors {
     /// What is due by now.
     pub fn tick(&mut self, now: u64) -> Due {
         let mut due = Due::default();
+        self.last = None;
         let mut soonest: Option<u64> = None;
         self.entries.retain(|ip, state| {
             let (count, next, limit) = match state {
