@@ -4,7 +4,8 @@
 //! A PD binary is a few lines: it names its heap size and its start function,
 //! with [`server!`] for a [`Component`](strait_pd::Component), which runs when
 //! something happens, or [`client!`] for a function that runs its own loop.
-//! The heap is a multiple of 64 KiB.
+//! The heap is in the image if the macro says `heap = ...` (a multiple of
+//! 64 KiB), else in a region of the system description: see [`heap`].
 //! Everything else comes from the configuration region that the Microkit tool
 //! maps and whose address it writes into the symbol `strait_config`.
 //!
@@ -19,6 +20,7 @@ pub mod clock;
 #[cfg(feature = "virtio")]
 pub mod dma;
 mod entry;
+pub mod heap;
 mod mem;
 mod microkit;
 pub mod pl011;
@@ -57,6 +59,14 @@ macro_rules! server {
         }
         $crate::sel4_microkit::declare_protection_domain!(init = __strait_init, heap_size = $heap);
     };
+    (main = $main:expr $(,)?) => {
+        $crate::__region_heap!();
+        fn __strait_init() -> $crate::Never {
+            __strait_heap();
+            $crate::__server($main)
+        }
+        $crate::sel4_microkit::declare_protection_domain!(init = __strait_init);
+    };
 }
 
 /// Makes the binary a client: `main` is a function from
@@ -69,5 +79,13 @@ macro_rules! client {
             $crate::__client($main)
         }
         $crate::sel4_microkit::declare_protection_domain!(init = __strait_init, heap_size = $heap);
+    };
+    (main = $main:expr $(,)?) => {
+        $crate::__region_heap!();
+        fn __strait_init() -> $crate::Never {
+            __strait_heap();
+            $crate::__client($main)
+        }
+        $crate::sel4_microkit::declare_protection_domain!(init = __strait_init);
     };
 }

@@ -3,4 +3,4 @@
 #![no_std]
 #![no_main]
 
-strait_sel4::client!(heap = 4 * 1024 * 1024, main = strait_httpd::main);
+strait_sel4::client!(main = strait_httpd::main);

@@ -3,4 +3,4 @@
 #![no_std]
 #![no_main]
 
-strait_sel4::server!(heap = 32 * 1024 * 1024, main = strait_net_server::start);
+strait_sel4::server!(main = strait_net_server::start);

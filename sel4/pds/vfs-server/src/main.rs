@@ -3,4 +3,4 @@
 #![no_std]
 #![no_main]
 
-strait_sel4::server!(heap = 1024 * 1024, main = strait_vfs_server::start);
+strait_sel4::server!(main = strait_vfs_server::start);
