@@ -208,7 +208,7 @@ impl Virtqueue {
         let chain = id as usize / 2 % (MAX / 2);
         let slot = self.slots[chain];
         // What is beyond the queue's size was never pushed, so has no slot.
-        if id % 2 != 0 || id >= MAX as u32 || slot == NONE {
+        if !id.is_multiple_of(2) || id >= MAX as u32 || slot == NONE {
             self.broken = true;
             return None;
         }
@@ -242,6 +242,9 @@ mod tests {
 
     const PADDR: u64 = 0x7000_0000;
 
+    /// A descriptor: address, length, flags.
+    type Part = (u64, u32, u16);
+
     /// The device's side, by the text of the specification.
     struct Device {
         memory: SharedMemory,
@@ -258,8 +261,8 @@ mod tests {
             b
         }
 
-        /// Takes a chain: head, and its descriptors as (address, length, flags).
-        fn take(&mut self) -> Option<(u16, Vec<(u64, u32, u16)>)> {
+        /// Takes a chain: its head and its descriptors.
+        fn take(&mut self) -> Option<(u16, Vec<Part>)> {
             if u16::from_le_bytes(self.get(self.layout.avail + 2)) == self.avail {
                 return None;
             }
