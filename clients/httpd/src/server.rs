@@ -6,7 +6,7 @@ use core::{fmt, net::Ipv4Addr, net::SocketAddr, time::Duration};
 
 use strait_libsock::{
     Address, Errno, Event, Process, StartError,
-    posix::{AF_INET, Fd, SO_REUSEADDR, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET},
+    posix::{AF_INET, Fd, SO_REUSEADDR, SO_SNDBUF, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET},
 };
 use strait_pd::Environment;
 
@@ -19,6 +19,8 @@ use crate::{
 const LISTENER: usize = usize::MAX;
 const DEFAULT_PORT: u16 = 80;
 const BACKLOG: i32 = 128;
+/// Bytes on their way to one client (Linux counts the option twice).
+const SEND_BUFFER: i32 = 16 * 1024;
 /// How often it is looked who takes too long.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -185,6 +187,9 @@ impl Server {
 
     fn enter(&mut self, fd: Fd) {
         let now = self.now();
+        // All connections share the session's memory: one that takes nothing
+        // must not hold so much of it that others get none.
+        let _ = self.process.set_option(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER);
         // Its data may be there already: watching gives an event.
         let watched = self.process.watch(fd, fd as usize);
         let Ok(at) = usize::try_from(fd) else { return };
