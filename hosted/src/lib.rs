@@ -27,7 +27,6 @@
 #![deny(unsafe_code)]
 
 mod cli;
-#[allow(dead_code)]
 mod control;
 pub mod devices;
 mod interrupt;
