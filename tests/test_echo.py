@@ -3,7 +3,6 @@
 import errno
 import random
 import socket
-import struct
 import time
 
 import pytest
@@ -54,7 +53,7 @@ def test_200_connections_that_the_client_resets(no_leak):
     for number in range(200):
         stream = client.connect()
         stream.sendall(b"x" * (number * 7 + 1))
-        reset(stream)
+        client.reset(stream)
 
 
 def test_many_open_and_idle(no_leak):
@@ -78,12 +77,6 @@ def test_closed_port_refuses_at_once(port):
     assert time.monotonic() - began < 0.9, "a refusal that takes a second was a lost answer"
 
 
-def reset(stream):
-    """Closes with RST, whatever is on the way."""
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    stream.close()
-
-
 def stuff(stream):
     """Sends without reading until nothing more fits; returns how much did."""
     stream.setblocking(False)
@@ -105,7 +98,7 @@ def test_reset_in_mid_transfer_harms_nobody(no_leak):
     for stream in rude:
         assert stuff(stream) > 0
     for stream in rude:
-        reset(stream)
+        client.reset(stream)
     assert client.exchange(streams, data, 60) == data
     for stream in streams:
         stream.close()
@@ -142,7 +135,7 @@ def test_silent_departure_harms_nobody(system):
     finally:
         netns.run("ip", "address", "add", f"{netns.SECOND_PEER}/24", "dev", "peer0")
         for stream in gone:
-            reset(stream)
+            client.reset(stream)
         time.sleep(1)
         netns.run("ip", "address", "delete", f"{netns.SECOND_PEER}/24", "dev", "peer0")
 

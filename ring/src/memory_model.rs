@@ -96,7 +96,8 @@ impl SharedMemory {
     /// See the real one.
     #[must_use]
     pub fn read(&self, offset: usize, into: &mut [u8]) -> Option<()> {
-        for (to, from) in into.iter_mut().zip(self.at(offset, into.len())?) {
+        let source = self.at(offset, into.len())?;
+        for (to, from) in into.iter_mut().zip(source) {
             // SAFETY: loom checks that nobody writes meanwhile.
             *to = from.0.with(|p| unsafe { *p });
         }
