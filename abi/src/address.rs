@@ -37,12 +37,21 @@ impl Address {
     /// [`MAX_LEN`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Errno> {
         let mut address = Self::EMPTY;
-        address.bytes.get_mut(..bytes.len()).ok_or(Errno::EINVAL)?.copy_from_slice(bytes);
-        address.len = bytes.len() as u8;
+        address.resize(bytes.len())?.copy_from_slice(bytes);
         Ok(address)
     }
 
+    /// Makes it `len` bytes long and gives them out to be written; EINVAL if
+    /// that is more than [`MAX_LEN`].
+    #[inline]
+    pub fn resize(&mut self, len: usize) -> Result<&mut [u8], Errno> {
+        let bytes = self.bytes.get_mut(..len).ok_or(Errno::EINVAL)?;
+        self.len = len as u8;
+        Ok(bytes)
+    }
+
     /// Its bytes.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }

@@ -38,13 +38,8 @@ impl Socket {
         }
         let (header, total) = header(&rx)?;
         if let Some(from) = from {
-            *from = Address::EMPTY;
-            if header.address != 0 {
-                let mut bytes = [0; strait_abi::address::MAX_LEN];
-                let bytes = bytes.get_mut(..usize::from(header.address)).ok_or(Errno::EIO)?;
-                rx.copy(RecordHeader::BYTES as u32, bytes).ok_or(Errno::EIO)?;
-                *from = Address::from_bytes(bytes)?;
-            }
+            let bytes = from.resize(header.address.into()).map_err(|_| Errno::EIO)?;
+            rx.copy(RecordHeader::BYTES as u32, bytes).ok_or(Errno::EIO)?;
         }
         let len = header.data as usize;
         let n = len.min(into.len());

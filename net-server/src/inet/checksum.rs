@@ -23,22 +23,37 @@ fn fold(sum: u64) -> u16 {
 }
 
 /// Adds the bytes, which begin at an even place, in one's complement (RFC 1071,
-/// 2): 32 bits at a time into 64, so that no carry is lost below 2^32 words.
+/// 2): a chain of additions with carry, which compilers turn into one
+/// instruction for each eight bytes. Adding 32-bit halves without carry took
+/// half as many again.
 #[inline]
-fn add(mut sum: u64, bytes: &[u8]) -> u64 {
-    let (blocks, rest) = bytes.as_chunks::<16>();
+fn add(sum: u64, bytes: &[u8]) -> u64 {
+    let (blocks, rest) = bytes.as_chunks::<64>();
+    let mut sum = sum;
     for block in blocks {
-        let word = |i: usize| u64::from_ne_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|k| block[i + k]));
-        let (a, b) = (word(0), word(8));
-        sum += (a >> 32) + (b >> 32) + (a & 0xffff_ffff) + (b & 0xffff_ffff);
+        let words = block.as_chunks::<8>().0;
+        let mut carry = false;
+        for word in words {
+            (sum, carry) = sum.carrying_add(u64::from_ne_bytes(*word), carry);
+        }
+        sum = end_around(sum, carry);
     }
-    let (words, rest) = rest.as_chunks::<4>();
+    let (words, rest) = rest.as_chunks::<8>();
+    let mut carry = false;
     for word in words {
-        sum += u64::from(u32::from_ne_bytes(*word));
+        (sum, carry) = sum.carrying_add(u64::from_ne_bytes(*word), carry);
     }
-    let mut last = [0; 4];
+    let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
-    sum + u64::from(u32::from_ne_bytes(last))
+    (sum, carry) = sum.carrying_add(u64::from_ne_bytes(last), carry);
+    end_around(sum, carry)
+}
+
+/// A sum that carried is not all ones, so this does not carry again.
+#[inline]
+fn end_around(sum: u64, carry: bool) -> u64 {
+    let (sum, again) = sum.overflowing_add(carry.into());
+    sum + u64::from(again)
 }
 
 /// The checksum of an IPv4 packet's payload with the pseudo header of RFC 793

@@ -187,10 +187,9 @@ impl Udp {
         rings.tx.copy(0, &mut raw).ok_or(Errno::EPROTO)?;
         let record = RecordHeader::read_from_bytes(&raw).map_err(|_| Errno::EPROTO)?;
         let total = record.total().filter(|t| *t <= available).ok_or(Errno::EPROTO)?;
-        let mut name = [0; strait_abi::address::MAX_LEN];
-        let name = name.get_mut(..usize::from(record.address)).ok_or(Errno::EPROTO)?;
+        let mut address = Address::EMPTY;
+        let name = address.resize(record.address.into()).map_err(|_| Errno::EPROTO)?;
         rings.tx.copy(RecordHeader::BYTES as u32, name).ok_or(Errno::EPROTO)?;
-        let address = Address::from_bytes(name).map_err(|_| Errno::EPROTO)?;
         if let Err(errno) = self.send_record(shared, core, id, &record, &address) {
             if errno == Errno::ENOBUFS {
                 return Err(errno);
