@@ -8,6 +8,7 @@
 //! connections, and telling why a connection ended.
 
 mod device;
+mod time_wait;
 
 use alloc::{collections::BinaryHeap, vec, vec::Vec};
 use core::{
@@ -27,8 +28,8 @@ use smoltcp::{
 };
 use strait_abi::{Errno, session::status, socket as c};
 
-pub use self::device::Probe;
-use self::device::Wire;
+pub use self::device::{LastSent, Probe};
+use self::{device::Wire, time_wait::TimeWait};
 use super::{Endpoint, Shared, checksum};
 use crate::{
     core::Core,
@@ -100,6 +101,8 @@ struct Connection {
     fin_sent: bool,
     /// A RST ended it.
     reset: bool,
+    /// Of the last segment sent, as on the wire.
+    last: LastSent,
     /// The deadline that is in the heap for it.
     queued: u64,
     /// When a closed socket gives up.
@@ -119,6 +122,7 @@ pub struct Tcp {
     connections: Slab<Connection>,
     by_tuple: HashMap<Tuple, usize, Keyed>,
     nobody: SocketSet<'static>,
+    time_wait: TimeWait,
     dirty: Vec<usize>,
     /// The dirty ones of this turn; kept for its memory.
     turn: Vec<usize>,
@@ -140,6 +144,7 @@ impl Tcp {
             connections: Slab::new(),
             by_tuple: HashMap::with_hasher(Keyed::default()),
             nobody: SocketSet::new(vec![]),
+            time_wait: TimeWait::new(),
             dirty: Vec::new(),
             turn: Vec::new(),
             starved: Vec::new(),
@@ -149,7 +154,7 @@ impl Tcp {
 
     /// A connection for `socket`, closed as yet.
     fn add(&mut self, core: &mut Core, socket: SocketId, tuple: Tuple) -> Result<usize, Errno> {
-        if self.by_tuple.contains_key(&tuple) {
+        if self.by_tuple.contains_key(&tuple) || self.time_wait.get(&tuple, core.now).is_some() {
             return Err(Errno::EADDRNOTAVAIL);
         }
         let tcp = Socket::new(buffer()?, buffer()?);
@@ -172,6 +177,7 @@ impl Tcp {
             fin_wanted: false,
             fin_sent: false,
             reset: false,
+            last: LastSent::default(),
             queued: u64::MAX,
             give_up: None,
             dirty: false,
@@ -377,6 +383,21 @@ impl Tcp {
             self.end(shared, core, index);
             found = None;
         }
+        if found.is_none()
+            && let Some(last) = self.time_wait.get(&tuple, core.now)
+        {
+            if opens {
+                self.time_wait.remove(&tuple);
+            } else {
+                // What repeats is acknowledged again; a RST is not believed
+                // (RFC 1337).
+                let asks = tcp.fin() || !tcp.payload().is_empty();
+                if asks && !resets {
+                    time_wait::acknowledge(core, &tuple, last);
+                }
+                return true;
+            }
+        }
         let index = match found {
             Some(index) => index,
             None if opens => match shared.ports.listener(TCP, tuple.local) {
@@ -397,7 +418,13 @@ impl Tcp {
             tcp.set_ack_number(TcpSeqNumber(number.0.wrapping_sub(connection.isn as i32)));
         }
         let before = connection.tcp().state();
-        let mut wire = Wire { packet: Some(packet), links: &mut core.links, now: core.now, isn: connection.isn };
+        let mut wire = Wire {
+            packet: Some(packet),
+            links: &mut core.links,
+            now: core.now,
+            isn: connection.isn,
+            last: &mut connection.last,
+        };
         shared.interface.poll_ingress_single(instant(core.now), &mut wire, &mut connection.set);
         if resets && before != State::Closed {
             connection.reset |= matches!(connection.tcp().state(), State::Closed | State::Listen);
@@ -408,7 +435,8 @@ impl Tcp {
 
     /// Answers a segment that belongs to nothing: with a RST, if at all.
     fn refuse(&mut self, shared: &mut Shared, core: &mut Core, packet: &[u8]) -> bool {
-        let mut wire = Wire { packet: Some(packet), links: &mut core.links, now: core.now, isn: 0 };
+        let last = &mut LastSent::default();
+        let mut wire = Wire { packet: Some(packet), links: &mut core.links, now: core.now, isn: 0, last };
         shared.interface.poll_ingress_single(instant(core.now), &mut wire, &mut self.nobody);
         false
     }
@@ -475,7 +503,13 @@ impl Tcp {
             if due > at {
                 return Some((due.total_micros() as u64).saturating_mul(1000));
             }
-            let mut wire = Wire { packet: None, links: &mut core.links, now: core.now, isn: connection.isn };
+            let mut wire = Wire {
+                packet: None,
+                links: &mut core.links,
+                now: core.now,
+                isn: connection.isn,
+                last: &mut connection.last,
+            };
             if shared.interface.poll_egress(at, &mut wire, &mut connection.set) == PollResult::None {
                 if wire.links.starved() {
                     self.starved.push(index);
@@ -675,6 +709,13 @@ impl Tcp {
         let connection = &mut self.connections[index];
         if state == State::FinWait2 && !open && connection.give_up.is_none() {
             connection.give_up = Some(core.now + FIN_WAIT_2);
+        }
+        if state == State::TimeWait && !open && !core.links.starved() {
+            // Nothing of it is needed but what answers a repeated FIN.
+            let (tuple, last) = (connection.tuple, connection.last);
+            self.end(shared, core, index);
+            self.time_wait.insert(tuple, last, core.now);
+            return true;
         }
         let given_up = connection.give_up.is_some_and(|t| t <= core.now) && state == State::FinWait2;
         if given_up {

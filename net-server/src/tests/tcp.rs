@@ -257,3 +257,26 @@ fn initial_sequence_numbers_differ_and_are_not_smoltcps() {
     seen.dedup();
     assert!(seen.len() >= 3, "{seen:?}");
 }
+
+#[test]
+fn time_wait_costs_no_buffers_and_answers_a_repeated_fin() {
+    let mut w = World::new();
+    let (s, h) = pair(&mut w);
+    // Our end closes first: TIME-WAIT is ours.
+    w.call(&Request::Close { socket: s.handle }).unwrap();
+    w.until(100, |w| w.peer.sockets.get::<Socket>(h).state() == State::CloseWait);
+    w.peer.sockets.get_mut::<Socket>(h).close();
+    // The acknowledgement of the peer's FIN is lost: it repeats the FIN.
+    let mut frames = 0;
+    w.fate = std::boxed::Box::new(move || {
+        frames += 1;
+        usize::from(frames != 2)
+    });
+    w.until(5000, |w| w.peer.sockets.get::<Socket>(h).state() == State::Closed);
+    let c = w.counters();
+    assert_eq!((c.sockets_all, c.pages, c.buffer_bytes), (0, 0, 0));
+    // The same ports again: a new connection may begin at once.
+    let listener = listen(&mut w, 7, 4);
+    dial(&mut w, 40_000, 7);
+    accept(&mut w, listener);
+}

@@ -17,6 +17,16 @@ pub struct Wire<'a> {
     pub now: u64,
     /// Added to the sequence numbers of what leaves.
     pub isn: u32,
+    pub last: &'a mut LastSent,
+}
+
+/// Numbers of the last segment sent.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct LastSent {
+    /// The sequence number that follows it.
+    pub next: u32,
+    /// What it acknowledged.
+    pub ack: u32,
 }
 
 pub struct Rx<'a>(&'a [u8]);
@@ -24,6 +34,7 @@ pub struct Tx<'a> {
     links: &'a mut Links,
     now: u64,
     isn: u32,
+    last: &'a mut LastSent,
 }
 
 impl RxToken for Rx<'_> {
@@ -35,10 +46,10 @@ impl RxToken for Rx<'_> {
 impl TxToken for Tx<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let mut f = Some(f);
-        let isn = self.isn;
+        let (isn, last) = (self.isn, self.last);
         let sent = self.links.emit(self.now, len, |packet| {
             let result = f.take().map(|f| f(packet));
-            finish(packet, isn);
+            finish(packet, isn, last);
             result
         });
         match (sent, f) {
@@ -51,12 +62,13 @@ impl TxToken for Tx<'_> {
     }
 }
 
-/// Completes a packet that smoltcp wrote.
-fn finish(packet: &mut [u8], isn: u32) {
+/// Completes a packet that smoltcp wrote, and notes its numbers.
+fn finish(packet: &mut [u8], isn: u32, last: &mut LastSent) {
     let header = usize::from(Ipv4Packet::new_unchecked(&*packet).header_len());
     let Ok(mut tcp) = TcpPacket::new_checked(&mut packet[header..]) else { return };
-    let number = tcp.seq_number();
-    tcp.set_seq_number(TcpSeqNumber(number.0.wrapping_add(isn as i32)));
+    let number = tcp.seq_number().0.wrapping_add(isn as i32);
+    tcp.set_seq_number(TcpSeqNumber(number));
+    *last = LastSent { next: (number as u32).wrapping_add(tcp.segment_len() as u32), ack: tcp.ack_number().0 as u32 };
     tcp.set_checksum(0);
     let sum = checksum::transport(packet);
     TcpPacket::new_unchecked(&mut packet[header..]).set_checksum(sum);
@@ -89,11 +101,11 @@ impl Device for Wire<'_> {
             return None;
         }
         let rx = Rx(self.packet.take()?);
-        Some((rx, Tx { links: self.links, now: self.now, isn: self.isn }))
+        Some((rx, Tx { links: self.links, now: self.now, isn: self.isn, last: self.last }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Tx<'_>> {
-        self.links.room().then_some(Tx { links: self.links, now: self.now, isn: self.isn })
+        self.links.room().then_some(Tx { links: self.links, now: self.now, isn: self.isn, last: self.last })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
