@@ -10,9 +10,8 @@
 mod device;
 mod time_wait;
 
-use alloc::{collections::BinaryHeap, vec, vec::Vec};
+use alloc::{collections::BTreeSet, vec, vec::Vec};
 use core::{
-    cmp::Reverse,
     hash::{Hash, Hasher},
     net::{IpAddr, SocketAddr},
     sync::atomic::{Ordering, fence},
@@ -103,7 +102,7 @@ struct Connection {
     reset: bool,
     /// Of the last segment sent, as on the wire.
     last: LastSent,
-    /// The deadline that is in the heap for it.
+    /// The deadline that `timers` has for it; never later than what is due.
     queued: u64,
     /// When a closed socket gives up.
     give_up: Option<u64>,
@@ -127,7 +126,8 @@ pub struct Tcp {
     /// The dirty ones of this turn; kept for its memory.
     turn: Vec<usize>,
     starved: Vec<usize>,
-    timers: BinaryHeap<Reverse<(u64, usize)>>,
+    /// One deadline at most for each connection.
+    timers: BTreeSet<(u64, usize)>,
 }
 
 fn buffer() -> Result<SocketBuffer<'static>, Errno> {
@@ -148,7 +148,7 @@ impl Tcp {
             dirty: Vec::new(),
             turn: Vec::new(),
             starved: Vec::new(),
-            timers: BinaryHeap::new(),
+            timers: BTreeSet::new(),
         }
     }
 
@@ -190,6 +190,7 @@ impl Tcp {
     /// client closes it.
     fn end(&mut self, shared: &mut Shared, core: &mut Core, index: usize) {
         let connection = self.connections.remove(index);
+        self.timers.remove(&(connection.queued, index));
         core.counters.buffer_bytes -= 2 * BUFFER as u64;
         self.by_tuple.remove(&connection.tuple);
         if let Some(queue) = connection.listener.and_then(|l| core.queue(l)) {
@@ -560,8 +561,9 @@ impl Tcp {
         } else if let Some(at) = due.into_iter().chain(connection.give_up).min()
             && at < connection.queued
         {
-            connection.queued = at;
-            self.timers.push(Reverse((at, index)));
+            let earlier = core::mem::replace(&mut connection.queued, at);
+            self.timers.remove(&(earlier, index));
+            self.timers.insert((at, index));
         }
         self.connections[index].dirty
     }
@@ -731,21 +733,17 @@ impl Tcp {
 
     /// See [`Family::deadline`](crate::family::Family::deadline).
     pub fn deadline(&self) -> Option<u64> {
-        self.timers.peek().map(|Reverse((at, _))| *at)
+        self.timers.first().map(|(at, _)| *at)
     }
 
     /// See [`Family::tick`](crate::family::Family::tick).
     pub fn tick(&mut self, now: u64) {
-        while let Some(&Reverse((at, index))) = self.timers.peek() {
-            if at > now {
-                break;
-            }
-            self.timers.pop();
-            // A connection that moved its deadline forward has another entry.
-            if self.connections.get(index).is_some_and(|c| c.queued == at) {
-                self.connections[index].queued = u64::MAX;
-                self.mark(index);
-            }
+        while let Some(&(at, index)) = self.timers.first()
+            && at <= now
+        {
+            self.timers.pop_first();
+            self.connections[index].queued = u64::MAX;
+            self.mark(index);
         }
     }
 

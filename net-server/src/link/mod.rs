@@ -220,9 +220,12 @@ impl Links {
                         self.solicit(hop, EthernetAddress::BROADCAST);
                     }
                 }
-                Resolution::Refused(frame) => {
+                Resolution::Refused { frame, solicit } => {
                     self.counters.tx_dropped += 1;
                     self.tx.give_back(frame);
+                    if solicit {
+                        self.solicit(hop, EthernetAddress::BROADCAST);
+                    }
                 }
             },
         }

@@ -14,8 +14,10 @@ use crate::hash::Keyed;
 
 /// Neighbours remembered at most.
 const MAX_ENTRIES: usize = 512;
-/// Frames that wait for one neighbour (Linux keeps about as many).
-const MAX_WAITING: usize = 8;
+/// Frames that wait for one neighbour, and for all: a client that sends to many
+/// dead hosts must not hold the buffers of the others.
+const MAX_WAITING: usize = 4;
+const MAX_WAITING_ALL: usize = 64;
 /// Time between requests, and how many there are (RFC 1122 2.3.2.1).
 const RETRY: u64 = 1_000_000_000;
 const TRIES: u8 = 3;
@@ -31,6 +33,8 @@ enum State {
 pub struct Neighbors {
     entries: HashMap<IpAddr, State, Keyed>,
     next: Option<u64>,
+    /// Frames that wait, for all neighbours together.
+    waiting: usize,
     /// The last one found, and until when it needs no confirmation: most
     /// packets go where the one before went.
     last: Option<(IpAddr, EthernetAddress, u64)>,
@@ -46,7 +50,12 @@ pub enum Resolution {
         solicit: bool,
     },
     /// No place to wait.
-    Refused(Frame),
+    Refused {
+        /// The frame, to be given back.
+        frame: Frame,
+        /// Whether a request must go out nevertheless.
+        solicit: bool,
+    },
 }
 
 /// What is due.
@@ -60,7 +69,7 @@ pub struct Due {
 
 impl Neighbors {
     pub fn new() -> Self {
-        Self { entries: HashMap::with_hasher(Keyed::default()), next: None, last: None }
+        Self { entries: HashMap::with_hasher(Keyed::default()), next: None, waiting: 0, last: None }
     }
 
     fn wake_at(&mut self, at: u64) {
@@ -75,6 +84,7 @@ impl Neighbors {
         {
             return Resolution::Known(mac, frame);
         }
+        let full = self.waiting >= MAX_WAITING_ALL;
         match self.entries.get_mut(&ip) {
             Some(State::Known { mac, confirmed, probes, next }) => {
                 if *probes == 0 && now.saturating_sub(*confirmed) > FRESH {
@@ -88,32 +98,41 @@ impl Neighbors {
                 Resolution::Known(*mac, frame)
             }
             Some(State::Incomplete { waiting, .. }) => {
-                if waiting.len() == MAX_WAITING {
-                    return Resolution::Refused(frame);
+                if full || waiting.len() == MAX_WAITING {
+                    return Resolution::Refused { frame, solicit: false };
                 }
                 waiting.push(frame);
+                self.waiting += 1;
                 Resolution::Parked { solicit: false }
             }
             None => {
                 if self.entries.len() >= MAX_ENTRIES && !self.evict() {
-                    return Resolution::Refused(frame);
+                    return Resolution::Refused { frame, solicit: false };
                 }
-                let state = State::Incomplete { tries: 1, next: now + RETRY, waiting: alloc::vec![frame] };
-                self.entries.insert(ip, state);
+                // Without a place for the frame the neighbour is asked for
+                // nevertheless: the next frame finds it.
+                let (waiting, answer) = if full {
+                    (Vec::new(), Resolution::Refused { frame, solicit: true })
+                } else {
+                    self.waiting += 1;
+                    (alloc::vec![frame], Resolution::Parked { solicit: true })
+                };
+                self.entries.insert(ip, State::Incomplete { tries: 1, next: now + RETRY, waiting });
                 self.wake_at(now + RETRY);
-                Resolution::Parked { solicit: true }
+                answer
             }
         }
     }
 
-    /// Makes room: the known neighbour that was not confirmed for longest goes.
+    /// Makes room: an entry goes for which nothing waits, the one that was
+    /// confirmed longest ago or never.
     fn evict(&mut self) -> bool {
         let oldest = self
             .entries
             .iter()
             .filter_map(|(ip, s)| match s {
                 State::Known { confirmed, .. } => Some((*confirmed, *ip)),
-                State::Incomplete { .. } => None,
+                State::Incomplete { waiting, .. } => waiting.is_empty().then_some((0, *ip)),
             })
             .min();
         oldest.is_some_and(|(_, ip)| self.entries.remove(&ip).is_some())
@@ -127,7 +146,10 @@ impl Neighbors {
             return Vec::new();
         }
         match self.entries.insert(ip, known) {
-            Some(State::Incomplete { waiting, .. }) => waiting,
+            Some(State::Incomplete { waiting, .. }) => {
+                self.waiting -= waiting.len();
+                waiting
+            }
             _ => Vec::new(),
         }
     }
@@ -154,6 +176,7 @@ impl Neighbors {
                         State::Incomplete { waiting, .. } => core::mem::take(waiting),
                         State::Known { .. } => Vec::new(),
                     };
+                    self.waiting -= waiting.len();
                     due.failed.push((*ip, waiting));
                     return false;
                 }

@@ -175,3 +175,28 @@ fn ports_cannot_be_taken_twice() {
     w.call(&Request::Bind { socket: u, address: a.as_bytes() }).unwrap();
     assert_eq!(w.call(&Request::Bind { socket: u, address: a.as_bytes() }), Err(Errno::EINVAL));
 }
+
+#[test]
+fn dead_hosts_hold_few_buffers() {
+    let mut w = World::new();
+    let h = peer_socket(&mut w, 2000);
+    let mut s = bound(&mut w, 7);
+    // More datagrams to hosts that do not answer than there are buffers.
+    for host in 100..200 {
+        for _ in 0..8 {
+            send(&mut w, &mut s, Some(SocketAddr::from(([10, 0, 2, host], 9))), b"anyone?");
+            w.step(1000);
+        }
+    }
+    // Others are not held up: a live host is found at once.
+    for _ in 0..2 {
+        send(&mut w, &mut s, Some(SocketAddr::from((PEER_IP, 2000))), b"hello");
+        w.step(1_000_000);
+        w.step(1_000_000);
+    }
+    w.until(50, |w| w.peer.sockets.get::<Socket>(h).can_recv());
+    for _ in 0..6000 {
+        w.step(1_000_000);
+    }
+    assert!(w.counters().tx_dropped >= 700);
+}
