@@ -44,13 +44,15 @@ const BUFFER: usize = 32 * 1024;
 /// Packets that one connection may send in one turn.
 const BURST: usize = 64;
 /// How long a peer may take to answer a SYN (Linux: 6 retries), a SYN+ACK (5
-/// retries), data (15 retries), data of a closed socket (8 retries); and how
-/// long a closed socket waits for the peer's FIN. In milliseconds.
+/// retries), data (15 retries), data of a closed socket (8 retries). In
+/// milliseconds.
 const CONNECT_TIMEOUT: u64 = 127_000;
 const ACCEPT_TIMEOUT: u64 = 63_000;
 const DATA_TIMEOUT: u64 = 924_600;
 const ORPHAN_TIMEOUT: u64 = 100_000;
-const FIN_WAIT_2: u64 = 60_000_000_000;
+/// How long a closed socket waits for its peer to take data or to send its FIN
+/// (Linux: tcp_fin_timeout), in nanoseconds.
+const PATIENCE: u64 = 60_000_000_000;
 /// Pages of a drained ring that are left to the client without asking it to
 /// tell when it has read them.
 const LAZY_PAGES: u32 = 2;
@@ -104,8 +106,9 @@ struct Connection {
     last: LastSent,
     /// The deadline that `timers` has for it; never later than what is due.
     queued: u64,
-    /// When a closed socket gives up.
-    give_up: Option<u64>,
+    /// When a closed socket gives up, and what it had left to do when that was
+    /// set.
+    give_up: Option<(u64, usize)>,
     dirty: bool,
 }
 
@@ -558,7 +561,7 @@ impl Tcp {
         let connection = &mut self.connections[index];
         if due == Some(0) {
             self.mark(index);
-        } else if let Some(at) = due.into_iter().chain(connection.give_up).min()
+        } else if let Some(at) = due.into_iter().chain(connection.give_up.map(|(at, _)| at)).min()
             && at < connection.queued
         {
             let earlier = core::mem::replace(&mut connection.queued, at);
@@ -709,9 +712,6 @@ impl Tcp {
             }
         }
         let connection = &mut self.connections[index];
-        if state == State::FinWait2 && !open && connection.give_up.is_none() {
-            connection.give_up = Some(core.now + FIN_WAIT_2);
-        }
         if state == State::TimeWait && !open && !core.links.starved() {
             // Nothing of it is needed but what answers a repeated FIN.
             let (tuple, last) = (connection.tuple, connection.last);
@@ -719,8 +719,7 @@ impl Tcp {
             self.time_wait.insert(tuple, last, core.now);
             return true;
         }
-        let given_up = connection.give_up.is_some_and(|t| t <= core.now) && state == State::FinWait2;
-        if given_up {
+        if !open && state != State::Closed && self.gives_up(core, index) {
             self.abort(shared, core, index);
             return true;
         }
@@ -729,6 +728,23 @@ impl Tcp {
             return true;
         }
         false
+    }
+
+    /// Whether the peer of a closed socket has had its time and used none of it.
+    fn gives_up(&mut self, core: &mut Core, index: usize) -> bool {
+        let connection = &mut self.connections[index];
+        let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
+        let in_ring = core.rings(connection.socket).and_then(|(r, ..)| r.tx.available().ok()).unwrap_or(0) as usize;
+        // The FIN, and the peer's.
+        let ends = 1 + usize::from(tcp.state() != State::FinWait2);
+        let left = tcp.send_queue() + in_ring + ends;
+        match connection.give_up {
+            Some((at, before)) if left >= before => at <= core.now,
+            _ => {
+                connection.give_up = Some((core.now + PATIENCE, left));
+                false
+            }
+        }
     }
 
     /// See [`Family::deadline`](crate::family::Family::deadline).

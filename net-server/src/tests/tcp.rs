@@ -280,3 +280,24 @@ fn time_wait_costs_no_buffers_and_answers_a_repeated_fin() {
     dial(&mut w, 40_000, 7);
     accept(&mut w, listener);
 }
+
+#[test]
+fn a_peer_that_takes_nothing_does_not_hold_a_closed_socket_for_ever() {
+    let mut w = World::new();
+    let (mut s, h) = pair(&mut w);
+    // More than the peer's window takes, and the peer never reads.
+    let mut sent = 0;
+    while sent < 150_000 {
+        sent += write(&mut w, &mut s, &pattern(sent, 150_000 - sent));
+        w.step(1_000_000);
+    }
+    w.call(&Request::Close { socket: s.handle }).unwrap();
+    assert_eq!(w.counters().sockets_all, 1);
+    // It acknowledges each probe of its closed window.
+    for _ in 0..400 {
+        w.step(250_000_000);
+    }
+    assert_eq!(w.peer.sockets.get::<Socket>(h).state(), State::Closed);
+    let c = w.counters();
+    assert_eq!((c.sockets_all, c.pages, c.buffer_bytes), (0, 0, 0));
+}
