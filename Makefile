@@ -21,7 +21,7 @@ SYSTEM := $(CARGO) run --quiet --locked --release -p strait-system --
 SOURCES := --system microkit.system --config strait.toml --search build
 
 .PHONY: run image hosted test check clean setup host archive config
-.PHONY: check-root check-sel4 check-system test-unit test-linux test-hosted test-qemu test-qemu-few
+.PHONY: check-root check-sel4 check-system test-unit verify test-linux test-hosted test-qemu test-qemu-few
 .DELETE_ON_ERROR:
 
 run:
@@ -73,6 +73,15 @@ test:
 test-unit: host
 	$(CARGO) test --locked --workspace
 	$(PYTHON) -m unittest discover -s tools/tests
+
+# The rings, by the book: every interleaving (loom), then their unit tests
+# under Miri, where a nightly toolchain has it.
+verify: host
+	RUSTFLAGS="--cfg loom" $(CARGO) test --locked --release --target-dir target/loom -p strait-ring --test loom
+	@if rustup component list --installed --toolchain nightly 2>/dev/null | grep -q '^miri'; then \
+	    PROPTEST_CASES=3 MIRIFLAGS="-Zmiri-ignore-leaks -Zmiri-permissive-provenance -Zmiri-disable-isolation" \
+	    $(CARGO) +nightly miri test --locked --target-dir target/miri -p strait-ring --lib; \
+	else echo 'Miri is not here: `rustup toolchain install nightly --component miri` gets it'; fi
 
 # The tests themselves, against sockets that are known to be right.
 test-linux: archive

@@ -29,6 +29,7 @@ def main():
     world, detail = decide()
     parts = [
         ("unit tests", "test-unit", {}),
+        ("every interleaving of the rings", "verify", {}),
         ("the system tests themselves, on Linux's own sockets", "test-linux", {}),
         ("system tests, hosted", "test-hosted", {}),
     ]

@@ -116,8 +116,23 @@ const fn entry(page_number: u32) -> usize {
 
 /// Splits `len` bytes from `position` on at page borders: calls `f` with the
 /// offset in the region and the range of the bytes, until it returns `None`.
+/// What lies within one page, as most does, takes the short way.
 #[inline]
 fn pieces(
+    position: u32,
+    len: usize,
+    page: impl Fn(usize) -> Page,
+    mut f: impl FnMut(usize, core::ops::Range<usize>) -> Option<()>,
+) -> Option<()> {
+    let within = position as usize % PAGE;
+    if len <= PAGE - within {
+        return f(usize::from(page(entry(page_of(position)))) * PAGE + within, 0..len);
+    }
+    pieces_of_pages(position, len, page, f)
+}
+
+#[inline(never)]
+fn pieces_of_pages(
     position: u32,
     len: usize,
     page: impl Fn(usize) -> Page,
@@ -165,6 +180,7 @@ impl Table {
         true
     }
 
+    #[inline]
     fn detach_below(&mut self, page_number: u32, arena: &mut Arena) {
         while self.low != page_number && self.low != self.high {
             arena.free(self.pages[entry(self.low)]);
@@ -197,6 +213,7 @@ impl ServerProducer {
     }
 
     /// Looks how far the client has read, and takes back the pages behind.
+    #[inline]
     pub fn reclaim(&mut self, arena: &mut Arena) -> Result<(), Misbehaved> {
         let head = self.slot.rx_head.load(Ordering::Acquire);
         if head.wrapping_sub(self.head) > self.tail.wrapping_sub(self.head) {
@@ -222,8 +239,26 @@ impl ServerProducer {
         self.table.attached()
     }
 
-    fn write(&mut self, arena: &mut Arena, position: u32, bytes: &[u8]) -> usize {
-        let last = page_of(position.wrapping_add(bytes.len() as u32).wrapping_sub(1));
+    /// Bytes behind the tail that lie in attached pages.
+    #[inline]
+    fn covered(&self) -> usize {
+        let end = self.table.high.wrapping_mul(PAGE as u32).wrapping_sub(self.tail);
+        if end > RING_BYTES { 0 } else { end as usize }
+    }
+
+    /// Attaches pages for `len` bytes behind the tail as far as there are any.
+    /// Returns how many of the bytes have pages.
+    #[inline]
+    fn cover(&mut self, arena: &mut Arena, len: usize) -> usize {
+        if self.covered() < len {
+            self.attach(arena, len);
+        }
+        self.covered().min(len)
+    }
+
+    #[cold]
+    fn attach(&mut self, arena: &mut Arena, len: usize) {
+        let last = page_of(self.tail.wrapping_add(len as u32).wrapping_sub(1));
         while self.table.high != (last + 1) % PAGE_NUMBERS
             && last.wrapping_sub(self.table.high) % PAGE_NUMBERS < RING_PAGES as u32
         {
@@ -231,12 +266,12 @@ impl ServerProducer {
                 break;
             }
         }
-        let end = (self.table.high.wrapping_mul(PAGE as u32)).wrapping_sub(position);
-        let room = if end > RING_BYTES { 0 } else { end as usize };
-        let n = bytes.len().min(room);
-        let done =
-            pieces(position, n, |e| self.table.pages[e], |offset, range| self.memory.write(offset, &bytes[range]));
-        if done.is_some() { n } else { 0 }
+    }
+
+    #[inline]
+    fn write(&self, position: u32, bytes: &[u8]) -> Option<()> {
+        let page = |e: usize| self.table.pages[e];
+        pieces(position, bytes.len(), page, |offset, range| self.memory.write(offset, &bytes[range]))
     }
 
     /// Appends as much of `bytes` as fits below `limit` bytes unread and in
@@ -247,25 +282,30 @@ impl ServerProducer {
         if n == 0 {
             return 0;
         }
-        let n = self.write(arena, self.tail, &bytes[..n]);
+        let n = self.cover(arena, n);
+        if n == 0 || self.write(self.tail, &bytes[..n]).is_none() {
+            return 0;
+        }
         self.tail = self.tail.wrapping_add(n as u32);
         n
     }
 
-    /// Appends all of the parts, one after the other, or nothing.
-    pub fn push_all(&mut self, arena: &mut Arena, limit: u32, parts: &[&[u8]]) -> bool {
-        let total: usize = parts.iter().map(|p| p.len()).sum();
-        if total > limit.min(RING_BYTES).saturating_sub(self.used()) as usize {
+    /// Appends a record of `total` bytes, or nothing: the parts, one after the
+    /// other, and what is missing after them as it comes.
+    #[inline]
+    pub fn push_record(&mut self, arena: &mut Arena, limit: u32, total: usize, parts: &[&[u8]]) -> bool {
+        let fits = total <= limit.min(RING_BYTES).saturating_sub(self.used()) as usize;
+        if !fits || self.cover(arena, total) < total || parts.iter().map(|p| p.len()).sum::<usize>() > total {
             return false;
         }
         let mut at = self.tail;
         for part in parts {
-            if !part.is_empty() && self.write(arena, at, part) != part.len() {
+            if self.write(at, part).is_none() {
                 return false;
             }
             at = at.wrapping_add(part.len() as u32);
         }
-        self.tail = at;
+        self.tail = self.tail.wrapping_add(total as u32);
         true
     }
 
@@ -332,6 +372,7 @@ impl ServerConsumer {
     }
 
     /// Takes `n` bytes, at most those available, off the ring.
+    #[inline]
     pub fn consume(&mut self, n: u32, arena: &mut Arena) {
         let n = n.min(self.tail.wrapping_sub(self.head));
         self.head = self.head.wrapping_add(n);
