@@ -368,6 +368,10 @@ impl NetServer {
             if !more && !self.arm() {
                 break;
             }
+            // What was done so far does not wait for the rest.
+            if let Some(channel) = self.flush() {
+                self.pd.notify(channel);
+            }
         }
         self.set_timer();
         self.flush()

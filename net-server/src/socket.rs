@@ -62,13 +62,17 @@ pub struct Rings {
 
 impl Rings {
     /// Lets the client write more, up to `most` bytes that are not yet taken.
-    /// Returns whether it waits for that.
+    /// Returns whether to tell it: if it waits and has room now.
+    ///
+    /// That is also so if the room was given earlier, at a time when the client
+    /// was not seen to wait: it may have looked just before.
     pub fn grant(&mut self, arena: &mut Arena, most: u32) -> bool {
         let (room, wanted) = (self.tx.room(), self.tx.wanted());
         if room < self.window / 4 {
             self.window = (2 * self.window).min(most);
         }
-        self.tx.grant(self.window.max(wanted.min(most)), arena) && (room == 0 || wanted > room)
+        self.tx.grant(self.window.max(wanted.min(most)), arena);
+        (room == 0 || wanted != 0) && self.tx.room() > 0
     }
 }
 
