@@ -64,42 +64,59 @@ impl Address {
     /// It as an IP address and port. EINVAL if it is too short for its family,
     /// EAFNOSUPPORT if that is neither AF_INET nor AF_INET6.
     pub fn to_inet(&self) -> Result<SocketAddr, Errno> {
-        let b = self.as_bytes();
-        let port = |b: &[u8]| u16::from_be_bytes([b[2], b[3]]);
-        match self.family().ok_or(Errno::EINVAL)? {
-            AF_INET if b.len() >= 16 => Ok(SocketAddrV4::new(Ipv4Addr::new(b[4], b[5], b[6], b[7]), port(b)).into()),
-            AF_INET6 if b.len() >= 28 => {
-                let mut ip = [0; 16];
-                ip.copy_from_slice(&b[8..24]);
-                let word = |at: usize| u32::from_ne_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]]);
-                Ok(SocketAddrV6::new(Ipv6Addr::from(ip), port(b), word(4), word(24)).into())
-            }
-            AF_INET | AF_INET6 => Err(Errno::EINVAL),
-            _ => Err(Errno::EAFNOSUPPORT),
-        }
+        decode_inet(self.as_bytes())
     }
+}
+
+/// Bytes of the longest address of the internet families.
+pub const INET_LEN: usize = 28;
+
+/// [`Address::to_inet`] for bytes that are no [`Address`] yet.
+#[inline]
+pub fn decode_inet(b: &[u8]) -> Result<SocketAddr, Errno> {
+    let port = |b: &[u8]| u16::from_be_bytes([b[2], b[3]]);
+    match u16::from_ne_bytes(*b.first_chunk().ok_or(Errno::EINVAL)?) {
+        AF_INET if b.len() >= 16 => Ok(SocketAddrV4::new(Ipv4Addr::new(b[4], b[5], b[6], b[7]), port(b)).into()),
+        AF_INET6 if b.len() >= INET_LEN => {
+            let mut ip = [0; 16];
+            ip.copy_from_slice(&b[8..24]);
+            let word = |at: usize| u32::from_ne_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]]);
+            Ok(SocketAddrV6::new(Ipv6Addr::from(ip), port(b), word(4), word(24)).into())
+        }
+        AF_INET | AF_INET6 => Err(Errno::EINVAL),
+        _ => Err(Errno::EAFNOSUPPORT),
+    }
+}
+
+/// Writes a `sockaddr_in` (16 bytes) or `sockaddr_in6` (28 bytes) over zeros;
+/// returns its length.
+#[inline]
+pub fn encode_inet(address: SocketAddr, into: &mut [u8; INET_LEN]) -> usize {
+    into[2..4].copy_from_slice(&address.port().to_be_bytes());
+    let (family, len) = match address {
+        SocketAddr::V4(v4) => {
+            into[4..8].copy_from_slice(&v4.ip().octets());
+            (AF_INET, 16)
+        }
+        SocketAddr::V6(v6) => {
+            into[4..8].copy_from_slice(&v6.flowinfo().to_ne_bytes());
+            into[8..24].copy_from_slice(&v6.ip().octets());
+            into[24..28].copy_from_slice(&v6.scope_id().to_ne_bytes());
+            (AF_INET6, INET_LEN)
+        }
+    };
+    into[..2].copy_from_slice(&family.to_ne_bytes());
+    len
 }
 
 impl From<SocketAddr> for Address {
     /// A `sockaddr_in` (16 bytes) or `sockaddr_in6` (28 bytes).
     fn from(address: SocketAddr) -> Self {
+        let mut bytes = [0; INET_LEN];
+        let len = encode_inet(address, &mut bytes);
         let mut a = Self::EMPTY;
-        a.bytes[2..4].copy_from_slice(&address.port().to_be_bytes());
-        let family = match address {
-            SocketAddr::V4(v4) => {
-                a.bytes[4..8].copy_from_slice(&v4.ip().octets());
-                a.len = 16;
-                AF_INET
-            }
-            SocketAddr::V6(v6) => {
-                a.bytes[4..8].copy_from_slice(&v6.flowinfo().to_ne_bytes());
-                a.bytes[8..24].copy_from_slice(&v6.ip().octets());
-                a.bytes[24..28].copy_from_slice(&v6.scope_id().to_ne_bytes());
-                a.len = 28;
-                AF_INET6
-            }
-        };
-        a.bytes[..2].copy_from_slice(&family.to_ne_bytes());
+        a.bytes[..INET_LEN].copy_from_slice(&bytes);
+        a.len = len as u8;
         a
     }
 }

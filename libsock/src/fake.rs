@@ -262,7 +262,8 @@ impl Server {
             bytes
         };
         let (address, data) = (pad(from.as_bytes()), pad(data));
-        let done = s.rx.push_all(arena, 200_000, &[header.as_bytes(), &address, &data]);
+        let total = header.total().unwrap() as usize;
+        let done = s.rx.push_record(arena, 200_000, total, &[header.as_bytes(), &address, &data]);
         s.rx.publish();
         self.event(socket);
         done

@@ -129,8 +129,7 @@ impl Shared {
 
 /// The destination that connect(2) and sendto(2) mean: the unspecified address
 /// stands for this host (ip(7)).
-fn destination(address: &Address) -> Result<SocketAddr, Errno> {
-    let mut address = address.to_inet()?;
+fn destination(mut address: SocketAddr) -> Result<SocketAddr, Errno> {
     if address.ip() == ANY {
         address.set_ip(Ipv4Addr::LOCALHOST.into());
     }
@@ -199,7 +198,7 @@ impl Family for Inet {
             self.endpoint(core, id).peer = None;
             return Ok(());
         }
-        let peer = destination(address)?;
+        let peer = destination(address.to_inet()?)?;
         if Self::is_tcp(core, id) {
             self.tcp.connect(&mut self.shared, core, id, peer)
         } else {

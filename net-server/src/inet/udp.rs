@@ -4,7 +4,14 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use smoltcp::wire::{IpProtocol, Ipv4Packet, UdpPacket};
-use strait_abi::{Address, Errno, net::RecordHeader, session::status, socket as c};
+use strait_abi::{
+    Errno,
+    address::{INET_LEN, decode_inet, encode_inet},
+    net::RecordHeader,
+    session::status,
+    socket as c,
+};
+use strait_ring::Misbehaved;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::{Shared, checksum, destination, icmp};
@@ -149,106 +156,113 @@ impl Udp {
     /// Sends the datagrams in the tx ring. Returns whether some are left.
     pub fn transmit(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) -> bool {
         for _ in 0..BURST {
-            let available = match core.rings(id).map(|(rings, ..)| rings.tx.available()) {
-                Some(Ok(n)) if n > 0 => n,
-                Some(Err(error)) => {
+            match send_next(shared, core, id) {
+                Step::Sent => {}
+                Step::Empty => return false,
+                Step::NoBuffer => return true,
+                Step::Failed(errno) => core.set_error(id, errno),
+                Step::Misbehaved(error) => {
                     core.punish(id, error);
                     return false;
                 }
-                _ => return false,
-            };
-            if !core.links.room() {
-                return true;
-            }
-            match self.send_one(shared, core, id, available) {
-                Ok(total) => {
-                    if let Some((rings, arena, _)) = core.rings(id) {
-                        rings.tx.consume(total, arena);
+                Step::Unbound => {
+                    if let Err(errno) = shared.bind(core, id, SocketAddr::new(super::ANY, 0)) {
+                        // All ports are in use: what waits is lost.
+                        if let Some((rings, arena, _)) = core.rings(id) {
+                            rings.tx.consume(u32::MAX, arena);
+                        }
+                        core.set_error(id, errno);
+                        return false;
                     }
                 }
-                // The ring holds no record: all of it is thrown away.
-                Err(Errno::EPROTO) => {
-                    if let Some((rings, arena, _)) = core.rings(id) {
-                        rings.tx.consume(available, arena);
-                    }
-                    core.punish(id, strait_ring::Misbehaved);
-                }
-                Err(_) => return true,
             }
         }
         true
     }
+}
 
-    /// Sends the first record of the ring, `available` bytes at most. Returns
-    /// its size; errors of the datagram itself become SO_ERROR.
-    fn send_one(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId, available: u32) -> Result<u32, Errno> {
-        let mut raw = [0; RecordHeader::BYTES];
-        let (rings, ..) = core.rings(id).ok_or(Errno::EPROTO)?;
-        rings.tx.copy(0, &mut raw).ok_or(Errno::EPROTO)?;
-        let record = RecordHeader::read_from_bytes(&raw).map_err(|_| Errno::EPROTO)?;
-        let total = record.total().filter(|t| *t <= available).ok_or(Errno::EPROTO)?;
-        let mut address = Address::EMPTY;
-        let name = address.resize(record.address.into()).map_err(|_| Errno::EPROTO)?;
-        rings.tx.copy(RecordHeader::BYTES as u32, name).ok_or(Errno::EPROTO)?;
-        if let Err(errno) = self.send_record(shared, core, id, &record, &address) {
-            if errno == Errno::ENOBUFS {
-                return Err(errno);
-            }
-            core.set_error(id, errno);
-        }
-        Ok(total)
+/// What became of the first record of a ring.
+enum Step {
+    /// There is none.
+    Empty,
+    Sent,
+    /// It was taken, and its error becomes SO_ERROR.
+    Failed(Errno),
+    /// It stays: there is no buffer for it.
+    NoBuffer,
+    /// It stays: the socket has no port yet.
+    Unbound,
+    /// It is no record.
+    Misbehaved(Misbehaved),
+}
+
+/// Header and address of a record at most.
+const HEAD: usize = RecordHeader::BYTES + INET_LEN.next_multiple_of(8);
+
+/// Sends the first record of the ring.
+fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
+    let Core { now, links, sockets, sessions, .. } = core;
+    let Some(socket) = sockets.get_mut(id) else { return Step::Empty };
+    let Some(rings) = socket.rings.as_deref_mut() else { return Step::Empty };
+    let available = match rings.tx.available() {
+        Ok(0) => return Step::Empty,
+        Ok(n) => n,
+        Err(error) => return Step::Misbehaved(error),
+    };
+    if !links.room() {
+        return Step::NoBuffer;
     }
-
-    fn send_record(
-        &mut self,
-        shared: &mut Shared,
-        core: &mut Core,
-        id: SocketId,
-        record: &RecordHeader,
-        address: &Address,
-    ) -> Result<(), Errno> {
-        let state = core.sockets[id].state;
-        let to = if address.as_bytes().is_empty() {
-            shared.endpoints[state].peer.ok_or(Errno::EDESTADDRREQ)?
-        } else {
-            destination(address)?
-        };
-        if to.port() == 0 {
+    let endpoint = &shared.endpoints[socket.state];
+    let Some(local) = endpoint.local else { return Step::Unbound };
+    let arena = &mut sessions[socket.session].arena;
+    // Both in one piece: most records are longer than that.
+    let mut head = [0; HEAD];
+    let n = HEAD.min(available as usize);
+    let read = rings.tx.copy(0, &mut head[..n]);
+    let header = RecordHeader::read_from_prefix(&head).ok().filter(|_| read.is_some());
+    let whole = header.and_then(|(h, _)| Some((h, h.total()?))).filter(|(_, total)| *total <= available);
+    let Some((record, total)) = whole else {
+        // Nobody can tell where the next one begins: all of it is thrown away.
+        rings.tx.consume(available, arena);
+        return Step::Misbehaved(Misbehaved);
+    };
+    let name = &head[RecordHeader::BYTES..][..usize::from(record.address).min(INET_LEN)];
+    let result = (|| {
+        let to =
+            if name.is_empty() { endpoint.peer.ok_or(Errno::EDESTADDRREQ)? } else { destination(decode_inet(name)?)? };
+        let (IpAddr::V4(target), port) = (to.ip(), to.port()) else { return Err(Errno::EAFNOSUPPORT) };
+        if port == 0 {
             return Err(Errno::EINVAL);
         }
-        let source = core.links.source_for(to.ip())?;
-        if matches!(to.ip(), IpAddr::V4(a) if core.links.is_broadcast(a)) && !core.sockets[id].options.broadcast {
+        let (source, route) = links.path(target)?;
+        if links.is_broadcast(target) && !socket.options.broadcast {
             return Err(Errno::EACCES);
         }
-        if shared.endpoints[state].local.is_none() {
-            shared.bind(core, id, SocketAddr::new(super::ANY, 0))?;
-        }
-        let local = shared.endpoints[state].local.ok_or(Errno::EINVAL)?;
-        let source = if local.ip().is_unspecified() { source } else { local.ip() };
-        let (IpAddr::V4(source), IpAddr::V4(target)) = (source, to.ip()) else { return Err(Errno::EAFNOSUPPORT) };
-        let ttl = shared.endpoints[state].ttl;
+        let source = match local.ip() {
+            IpAddr::V4(ip) if !ip.is_unspecified() => ip,
+            _ => source,
+        };
         let (data, offset) = (record.data as usize, record.data_offset());
-        let len = IP_HEADER + UDP_HEADER + data;
-        if len > core.links.mtu() {
-            return Err(Errno::EMSGSIZE);
-        }
-        let socket = core.sockets.get(id).and_then(|s| s.rings.as_deref()).ok_or(Errno::EPROTO)?;
-        let ring = &socket.tx;
-        core.links.emit(core.now, len, |packet| {
-            write_header(packet, source.octets(), target.octets(), IpProtocol::Udp, ttl);
+        links.emit_on(*now, route, IP_HEADER + UDP_HEADER + data, |packet| {
+            write_header(packet, source.octets(), target.octets(), IpProtocol::Udp, endpoint.ttl);
             let mut udp = UdpPacket::new_unchecked(&mut packet[IP_HEADER..]);
             udp.set_src_port(local.port());
-            udp.set_dst_port(to.port());
+            udp.set_dst_port(port);
             udp.set_len((UDP_HEADER + data) as u16);
             udp.set_checksum(0);
             // The record was checked to lie in the ring.
-            let _ = ring.copy(offset, udp.payload_mut());
+            let _ = rings.tx.copy(offset, &mut packet[IP_HEADER + UDP_HEADER..]);
             let sum = checksum::transport(packet);
             // 0 would mean "none" (RFC 768).
             let sum = if sum == 0 { 0xffff } else { sum };
             UdpPacket::new_unchecked(&mut packet[IP_HEADER..]).set_checksum(sum);
         })
+    })();
+    match result {
+        Err(Errno::ENOBUFS) => return Step::NoBuffer,
+        _ => rings.tx.consume(total, arena),
     }
+    result.map_or_else(Step::Failed, |()| Step::Sent)
 }
 
 /// Writes an IPv4 header without options, for a packet that fills `packet`.
@@ -277,19 +291,18 @@ pub fn write_header(packet: &mut [u8], source: [u8; 4], target: [u8; 4], protoco
 fn deliver(core: &mut Core, id: SocketId, from: SocketAddr, data: &[u8]) -> bool {
     let Some((rings, arena, options)) = core.rings(id) else { return false };
     // Header and address in one piece.
-    let name = Address::from(from);
-    let name = name.as_bytes();
-    let header = RecordHeader { data: data.len() as u32, address: name.len() as u16, control: 0 };
-    let mut head = [0; 40];
-    head[..RecordHeader::BYTES].copy_from_slice(header.as_bytes());
-    head[RecordHeader::BYTES..][..name.len()].copy_from_slice(name);
+    let mut head = [0; HEAD];
+    let Some((first, name)) = head.split_first_chunk_mut::<{ RecordHeader::BYTES }>() else { return false };
+    let Some(name) = name.first_chunk_mut() else { return false };
+    let header = RecordHeader { data: data.len() as u32, address: encode_inet(from, name) as u16, control: 0 };
+    first.copy_from_slice(header.as_bytes());
+    let Some(total) = header.total() else { return false };
     let head = &head[..header.data_offset() as usize];
-    let parts: [&[u8]; 3] = [head, data, &[0; 8][..data.len().next_multiple_of(8) - data.len()]];
     if let Err(error) = rings.rx.reclaim(arena) {
         core.punish(id, error);
         return false;
     }
-    if !rings.rx.push_all(arena, options.receive_buffer, &parts) {
+    if !rings.rx.push_record(arena, options.receive_buffer, total as usize, &[head, data]) {
         return false;
     }
     rings.rx.publish();

@@ -27,6 +27,7 @@ impl Buffers {
 
     /// The buffer at `offset`, now ours again. `None` if the driver did not
     /// have it.
+    #[inline]
     fn returned(&mut self, offset: u64) -> Option<u16> {
         let index = usize::try_from(offset).ok()?.checked_div(BUFFER_SIZE)?;
         if !offset.is_multiple_of(BUFFER_SIZE as u64) || !self.out.get(index).copied()? {
@@ -36,6 +37,7 @@ impl Buffers {
         Some(index as u16)
     }
 
+    #[inline]
     fn bytes(&mut self, index: u16, len: usize) -> Option<&mut [u8]> {
         if len > BUFFER_SIZE || *self.out.get(usize::from(index))? {
             return None;
@@ -49,6 +51,7 @@ impl Buffers {
         unsafe { self.memory.exclusive(usize::from(index) * BUFFER_SIZE, len) }
     }
 
+    #[inline]
     fn descriptor(&mut self, index: u16, len: u16) -> Descriptor {
         self.out[usize::from(index)] = true;
         Descriptor::new(u64::from(index) * BUFFER_SIZE as u64, len)
@@ -81,6 +84,7 @@ impl EthRx {
     }
 
     /// The next frame, if one came.
+    #[inline]
     pub fn take(&mut self) -> Option<Received> {
         // Each turn of the loop consumes a descriptor, and the driver cannot
         // add more than the capacity before it is seen below.
@@ -108,11 +112,13 @@ impl EthRx {
     }
 
     /// The bytes of a frame.
+    #[inline]
     pub fn bytes(&mut self, frame: &Received) -> Option<&mut [u8]> {
         self.buffers.bytes(frame.index, usize::from(frame.len))
     }
 
     /// Returns the buffer to the driver.
+    #[inline]
     pub fn give_back(&mut self, frame: Received) {
         let descriptor = self.buffers.descriptor(frame.index, 0);
         // The queue has a place for each buffer; it is full only if the driver
@@ -177,6 +183,7 @@ impl EthTx {
         Self { active, free, buffers, spare, mac, mtu, bad: 0 }
     }
 
+    #[cold]
     fn collect(&mut self) {
         for _ in 0..self.buffers.out.len() {
             match self.free.take() {
@@ -195,6 +202,7 @@ impl EthTx {
     }
 
     /// Buffers that can be allocated now.
+    #[inline]
     pub fn room(&mut self) -> usize {
         if self.spare.is_empty() {
             self.collect();
@@ -203,6 +211,7 @@ impl EthTx {
     }
 
     /// A buffer for a frame of `len` bytes.
+    #[inline]
     pub fn alloc(&mut self, len: usize) -> Option<Frame> {
         if len > BUFFER_SIZE || self.room() == 0 {
             return None;
@@ -211,16 +220,19 @@ impl EthTx {
     }
 
     /// Its bytes.
+    #[inline]
     pub fn bytes(&mut self, frame: &Frame) -> Option<&mut [u8]> {
         self.buffers.bytes(frame.index, usize::from(frame.len))
     }
 
     /// Does not send it after all.
+    #[inline]
     pub fn give_back(&mut self, frame: Frame) {
         self.spare.push(frame.index);
     }
 
     /// Hands it to the driver; see [`flush`](Self::flush).
+    #[inline]
     pub fn submit(&mut self, frame: Frame) {
         let descriptor = self.buffers.descriptor(frame.index, frame.len);
         if self.active.put(descriptor) != Ok(true) {

@@ -51,7 +51,7 @@ pub struct Ipv4Config {
 
 /// Where a packet goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route {
+pub enum Route {
     Loopback,
     Group(EthernetAddress),
     Neighbor(IpAddr),
@@ -128,20 +128,25 @@ impl Links {
     /// there is no way to it.
     pub fn source_for(&self, destination: IpAddr) -> Result<IpAddr, Errno> {
         match destination {
-            IpAddr::V4(d) if d.is_loopback() => Ok(Ipv4Addr::LOCALHOST.into()),
-            IpAddr::V4(_) => {
-                self.route(destination)?;
-                self.ipv4.as_ref().map(|c| c.address.address().into()).ok_or(Errno::ENETUNREACH)
-            }
+            IpAddr::V4(d) => self.path(d).map(|(source, _)| source.into()),
             IpAddr::V6(_) => Err(Errno::ENETUNREACH),
         }
     }
 
-    fn route(&self, destination: IpAddr) -> Result<Route, Errno> {
-        if self.is_local(destination) {
+    /// The address that packets to `destination` come from, and their way.
+    #[inline]
+    pub fn path(&self, destination: Ipv4Addr) -> Result<(Ipv4Addr, Route), Errno> {
+        let route = self.route(destination)?;
+        if destination.is_loopback() {
+            return Ok((Ipv4Addr::LOCALHOST, route));
+        }
+        if self.ipv4.is_some() { Ok((self.own, route)) } else { Err(Errno::ENETUNREACH) }
+    }
+
+    fn route(&self, d: Ipv4Addr) -> Result<Route, Errno> {
+        if d == self.own || d.is_loopback() {
             return Ok(Route::Loopback);
         }
-        let IpAddr::V4(d) = destination else { return Err(Errno::ENETUNREACH) };
         if self.is_broadcast(d) {
             return Ok(Route::Group(EthernetAddress::BROADCAST));
         }
@@ -151,7 +156,7 @@ impl Links {
             return Ok(Route::Group(EthernetAddress([0x01, 0x00, 0x5e, b & 0x7f, c, e])));
         }
         if config.address.contains_addr(&d) {
-            return Ok(Route::Neighbor(destination));
+            return Ok(Route::Neighbor(d.into()));
         }
         config.gateway.map(|g| Route::Neighbor(g.into())).ok_or(Errno::ENETUNREACH)
     }
@@ -175,7 +180,35 @@ impl Links {
 
     /// Emits an IP packet of `len` bytes (at most the MTU), written by `write`.
     /// ENOBUFS, and `write` not called, if there is no buffer.
+    #[inline]
     pub fn emit<R>(&mut self, now: u64, len: usize, write: impl FnOnce(&mut [u8]) -> R) -> Result<R, Errno> {
+        let (frame, (result, destination)) = self.fill(len, |packet| (write(packet), destination_of(packet)))?;
+        match destination.and_then(|d| self.route(d).ok()) {
+            Some(route) => self.output(now, frame, route),
+            None => {
+                self.counters.tx_dropped += 1;
+                self.tx.give_back(frame);
+            }
+        }
+        Ok(result)
+    }
+
+    /// [`emit`](Self::emit) where the way is known, see [`path`](Self::path).
+    #[inline]
+    pub fn emit_on<R>(
+        &mut self,
+        now: u64,
+        route: Route,
+        len: usize,
+        write: impl FnOnce(&mut [u8]) -> R,
+    ) -> Result<R, Errno> {
+        let (frame, result) = self.fill(len, write)?;
+        self.output(now, frame, route);
+        Ok(result)
+    }
+
+    #[inline]
+    fn fill<R>(&mut self, len: usize, write: impl FnOnce(&mut [u8]) -> R) -> Result<(Frame, R), Errno> {
         if len > self.tx.mtu {
             return Err(Errno::EMSGSIZE);
         }
@@ -183,24 +216,13 @@ impl Links {
             self.counters.tx_dropped += 1;
             return Err(Errno::ENOBUFS);
         };
-        let result = match self.tx.bytes(&frame) {
-            Some(bytes) => {
-                let result = write(&mut bytes[ETH_HEADER..]);
-                let destination = destination_of(&bytes[ETH_HEADER..]);
-                self.output(now, frame, destination);
-                result
-            }
-            None => return Err(Errno::ENOBUFS),
-        };
-        Ok(result)
+        let bytes = self.tx.bytes(&frame).ok_or(Errno::ENOBUFS)?;
+        let result = write(&mut bytes[ETH_HEADER..]);
+        Ok((frame, result))
     }
 
-    fn output(&mut self, now: u64, frame: Frame, destination: Option<IpAddr>) {
-        let Some(route) = destination.and_then(|d| self.route(d).ok()) else {
-            self.counters.tx_dropped += 1;
-            self.tx.give_back(frame);
-            return;
-        };
+    #[inline]
+    fn output(&mut self, now: u64, frame: Frame, route: Route) {
         match route {
             Route::Loopback => {
                 if self.loopback.len() < LOOPBACK_PACKETS
@@ -234,11 +256,12 @@ impl Links {
     fn transmit(&mut self, frame: Frame, to: EthernetAddress) {
         let mac = self.tx.mac;
         if let Some(bytes) = self.tx.bytes(&frame) {
-            let version = bytes[ETH_HEADER] >> 4;
-            let mut header = EthernetFrame::new_unchecked(bytes);
-            header.set_dst_addr(to);
-            header.set_src_addr(mac);
-            header.set_ethertype(if version == 4 { EthernetProtocol::Ipv4 } else { EthernetProtocol::Ipv6 });
+            // In one piece: destination, source, type.
+            let mut header = [0; ETH_HEADER];
+            header[..6].copy_from_slice(&to.0);
+            header[6..12].copy_from_slice(&mac.0);
+            header[12..].copy_from_slice(if bytes[ETH_HEADER] >> 4 == 4 { &[0x08, 0x00] } else { &[0x86, 0xdd] });
+            bytes[..ETH_HEADER].copy_from_slice(&header);
         }
         self.counters.tx_frames += 1;
         self.tx.submit(frame);
@@ -363,7 +386,7 @@ impl Links {
             for frame in frames {
                 self.counters.tx_dropped += 1;
                 if let Some(d) = self.tx.bytes(&frame).and_then(|b| destination_of(&b[ETH_HEADER..])) {
-                    self.unreachable.push(d);
+                    self.unreachable.push(d.into());
                 }
                 self.tx.give_back(frame);
             }
@@ -389,9 +412,7 @@ impl Links {
     }
 }
 
-fn destination_of(packet: &[u8]) -> Option<IpAddr> {
-    match packet.first()? >> 4 {
-        4 => Some(Ipv4Addr::from(*packet.get(16..)?.first_chunk::<4>()?).into()),
-        _ => None,
-    }
+fn destination_of(packet: &[u8]) -> Option<Ipv4Addr> {
+    let header = packet.first_chunk::<20>()?;
+    (header[0] >> 4 == 4).then(|| Ipv4Addr::new(header[16], header[17], header[18], header[19]))
 }
