@@ -12,6 +12,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import time
 from pathlib import Path
 
 PEER = "10.0.2.2"
@@ -103,19 +104,33 @@ class Link:
             self.wire_report = self.directory / "wire.json"
             script = Path(__file__).with_name("wire.py")
             self.start("wire", "python3", str(script), "peer0", "guest0", "--report", str(self.wire_report), *faults)
+            self.wait_until(self.wire_report.exists)
         self.start(
             "dnsmasq", "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--interface=peer0",
             "--bind-interfaces", "--except-interface=lo", "--no-resolv", "--no-hosts", f"--address=/#/{PEER}",
             f"--dhcp-range={GUEST},{GUEST},255.255.255.0,1h", f"--dhcp-option=3,{PEER}", f"--dhcp-option=6,{PEER}",
             f"--dhcp-leasefile={self.directory}/leases", "--dhcp-authoritative", "--no-ping", "--user=root",
             "--log-queries", "--log-dhcp", "--log-facility=-", "--pid-file=",
-        )
+        )  # fmt: skip
+        dhcp_port = f":{67:04X} "
+        self.wait_until(lambda: dhcp_port in Path("/proc/net/udp").read_text())
 
     def start(self, name, *command):
         log = open(self.directory / f"{name}.log", "wb")
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         log.close()
         self.children.append(child)
+
+    def wait_until(self, ready):
+        """Waits for a helper that just started: the system's first frame must
+        not be lost, or it comes again only after seconds."""
+        end = time.monotonic() + 10
+        while not ready():
+            if self.complaint() or time.monotonic() > end:
+                problem = self.complaint() or f"a helper does not start; see {self.directory}"
+                self.close()
+                raise RuntimeError(problem)
+            time.sleep(0.02)
 
     def complaint(self):
         """Which helper ended by itself, or None."""

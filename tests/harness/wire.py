@@ -93,6 +93,9 @@ def main():
         guest.fileno(): (lambda: guest.recv(FRAME), to_peer),
     }
 
+    if arguments.report:
+        # Tells that frames are carried from now on.
+        Path(arguments.report).touch()
     running = [True]
     signal.signal(signal.SIGTERM, lambda *_: running.clear())
     poll = select.poll()
