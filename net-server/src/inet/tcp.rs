@@ -123,6 +123,8 @@ pub struct Tcp {
     key: [u64; 2],
     connections: Slab<Connection>,
     by_tuple: HashMap<Tuple, usize, Keyed>,
+    /// The connection found last: most segments follow one of theirs.
+    last: usize,
     nobody: SocketSet<'static>,
     time_wait: TimeWait,
     dirty: Vec<usize>,
@@ -146,6 +148,7 @@ impl Tcp {
             key,
             connections: Slab::new(),
             by_tuple: HashMap::with_hasher(Keyed::default()),
+            last: 0,
             nobody: SocketSet::new(vec![]),
             time_wait: TimeWait::new(),
             dirty: Vec::new(),
@@ -378,7 +381,7 @@ impl Tcp {
             return false;
         }
         let (opens, ack, resets) = (tcp.syn() && !tcp.ack(), tcp.ack(), tcp.rst());
-        let mut found = self.by_tuple.get(&tuple).copied();
+        let mut found = self.find(&tuple);
         if let Some(index) = found
             && opens
             && self.connections[index].tcp().state() == State::TimeWait
@@ -435,6 +438,16 @@ impl Tcp {
         }
         self.mark(index);
         true
+    }
+
+    #[inline]
+    fn find(&mut self, tuple: &Tuple) -> Option<usize> {
+        if self.connections.get(self.last).is_some_and(|c| c.tuple == *tuple) {
+            return Some(self.last);
+        }
+        let index = *self.by_tuple.get(tuple)?;
+        self.last = index;
+        Some(index)
     }
 
     /// Answers a segment that belongs to nothing: with a RST, if at all.
@@ -502,11 +515,18 @@ impl Tcp {
     fn transmit(&mut self, shared: &mut Shared, core: &mut Core, index: usize) -> Option<u64> {
         let connection = &mut self.connections[index];
         let at = instant(core.now);
+        let full = core.links.mtu();
+        // After a full packet there is most likely another: it is tried
+        // without asking.
+        let mut ask = true;
         for _ in 0..BURST {
-            let due = shared.interface.poll_at(at, &connection.set)?;
-            if due > at {
-                return Some((due.total_micros() as u64).saturating_mul(1000));
+            if ask {
+                let due = shared.interface.poll_at(at, &connection.set)?;
+                if due > at {
+                    return Some((due.total_micros() as u64).saturating_mul(1000));
+                }
             }
+            connection.last.len = 0;
             let mut wire = Wire {
                 packet: None,
                 links: &mut core.links,
@@ -514,13 +534,15 @@ impl Tcp {
                 isn: connection.isn,
                 last: &mut connection.last,
             };
-            if shared.interface.poll_egress(at, &mut wire, &mut connection.set) == PollResult::None {
+            let idle = shared.interface.poll_egress(at, &mut wire, &mut connection.set) == PollResult::None;
+            if idle && (ask || wire.links.starved()) {
                 if wire.links.starved() {
                     self.starved.push(index);
                 }
                 // What could be done was done: not again before some time.
                 return Some(core.now + 1_000_000);
             }
+            ask = connection.last.len < full;
         }
         Some(0)
     }

@@ -27,6 +27,8 @@ pub struct LastSent {
     pub next: u32,
     /// What it acknowledged.
     pub ack: u32,
+    /// Bytes of its packet.
+    pub len: usize,
 }
 
 pub struct Rx<'a>(&'a [u8]);
@@ -64,11 +66,13 @@ impl TxToken for Tx<'_> {
 
 /// Completes a packet that smoltcp wrote, and notes its numbers.
 fn finish(packet: &mut [u8], isn: u32, last: &mut LastSent) {
+    let len = packet.len();
     let header = usize::from(Ipv4Packet::new_unchecked(&*packet).header_len());
     let Ok(mut tcp) = TcpPacket::new_checked(&mut packet[header..]) else { return };
     let number = tcp.seq_number().0.wrapping_add(isn as i32);
     tcp.set_seq_number(TcpSeqNumber(number));
-    *last = LastSent { next: (number as u32).wrapping_add(tcp.segment_len() as u32), ack: tcp.ack_number().0 as u32 };
+    let next = (number as u32).wrapping_add(tcp.segment_len() as u32);
+    *last = LastSent { next, ack: tcp.ack_number().0 as u32, len };
     tcp.set_checksum(0);
     let sum = checksum::transport(packet);
     TcpPacket::new_unchecked(&mut packet[header..]).set_checksum(sum);
