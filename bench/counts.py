@@ -5,6 +5,7 @@ import bisect
 import collections
 import errno
 import os
+import re
 import struct
 import subprocess
 
@@ -116,7 +117,7 @@ def demangled(names):
         done = subprocess.run(["c++filt", "--format=rust"], input="\n".join(names), capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return {name: name for name in names}
-    return dict(zip(names, done.stdout.splitlines()))
+    return dict(zip(names, (re.sub(r"\[[0-9a-f]{8,}\]", "", name) for name in done.stdout.splitlines())))
 
 
 def attribute(counts, programs):

@@ -11,6 +11,7 @@ The tables go to standard output, all figures as JSON to build/bench/run.json.
 """
 
 import argparse
+import collections
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+import xml.etree.ElementTree
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -144,7 +146,8 @@ def count_instructions(wanted, rounds, elves):
                 })  # fmt: skip
         before = counts.Snapshot(file.name)
         time.sleep(2)
-        idle = sum(counts.Snapshot(file.name).since(before).values()) / 2
+        by_program, _ = counts.attribute(counts.Snapshot(file.name).since(before), elves)
+        idle = {p: n / 2 for p, n in by_program.most_common()}
     # The middle round stands for all.
     return {name: sorted(r, key=lambda x: x["total"])[len(r) // 2] | {"all": [x["total"] for x in r]} for name, r in results.items()}, idle
 
@@ -180,7 +183,8 @@ def print_instructions(results, idle, functions):
         share = "  ".join(f"{p} {n:,.0f}" for p, n in result["programs"].items() if n >= result["total"] / 200)
         print(f"{name:28}{result['total']:9,.0f}{sddf:9,}{linux:9,}   {share}")
         print(f"{'':28}{'':9}{result['total'] / sddf:9.0%}{result['total'] / linux:9.0%}")
-    print(f"{'idle, per second':28}{idle:9,.0f}")
+    share = "  ".join(f"{p} {n:,.0f}" for p, n in idle.items())
+    print(f"{'idle, per second':28}{sum(idle.values()):9,.0f}{'':18}   {share}")
     for name, result in results.items() if functions else ():
         print(f"\n{name}: where the instructions go")
         for program, function, n in result["functions"][:functions]:
@@ -201,14 +205,43 @@ def print_times(results):
         print(f"{'':28}" + "  ".join(f"{k} {v:.2f}" for k, v in result["per operation"].items()))
 
 
+def mapped_memory():
+    """By protection domain: bytes of stack, of regions that it alone maps, and
+    of regions that it shares."""
+    system = xml.etree.ElementTree.parse(ROOT / "microkit.system").getroot()
+
+    def number(text):
+        return int(text.replace("_", ""), 0)
+
+    def size(region):
+        if region.get("size"):
+            return number(region.get("size"))
+        return -(-(BUILD / region.get("prefill_path")).stat().st_size // 4096) * 4096
+
+    memory = [r for r in system.iter("memory_region") if not r.get("phys_addr")]
+    regions = {r.get("name"): size(r) for r in memory}
+    maps = {pd: [m.get("mr") for m in pd.findall("map") if m.get("mr") in regions] for pd in system.iter("protection_domain")}
+    times = collections.Counter(name for names in maps.values() for name in names)
+    return {
+        pd.get("name"): {
+            "stack": number(pd.get("stack_size", "0x2000")),
+            "own": sum(regions[name] for name in names if times[name] == 1),
+            "shared": sum(regions[name] for name in names if times[name] > 1),
+        }
+        for pd, names in maps.items()
+    }
+
+
 def print_sizes(elves):
     image = (BUILD / "loader.img").stat().st_size
     print(f"\nimage {image / 1024:,.0f} KiB, of which archive {(BUILD / 'archive.tar').stat().st_size / 1024:,.0f} KiB")
-    print(f"{'KiB':16}{'code':>8}{'data':>8}{'bss+heap':>10}")
+    print(f"{'KiB':16}{'code':>8}{'data':>8}{'bss':>9}{'stack':>8}{'own regions':>13}{'shared':>9}")
+    mapped, sizes = mapped_memory(), {}
     for program in elves:
-        s = program.sizes
-        print(f"{program.name:16}{s['code'] / 1024:8.1f}{s['data'] / 1024:8.1f}{s['bss'] / 1024:10.1f}")
-    return {"image": image, "programs": {p.name: dict(p.sizes) for p in elves}}
+        sizes[program.name] = dict(program.sizes) | mapped.get(program.name, {})
+        columns = (("code", 8), ("data", 8), ("bss", 9), ("stack", 8), ("own", 13), ("shared", 9))
+        print(f"{program.name:16}" + "".join(f"{sizes[program.name].get(k, 0) / 1024:{w},.1f}" for k, w in columns))
+    return {"image": image, "programs": sizes}
 
 
 def main():
