@@ -25,6 +25,16 @@ class World(unittest.TestCase):
         )
         self.assertEqual(world.netdev(0, 0), "user,id=net0")
 
+    def test_further_ports(self):
+        with mock.patch.dict(os.environ, {"FORWARD": "1234, 2000:80"}):
+            more = world.forwards()
+        self.assertEqual(more, [(1234, 1234), (2000, 80)])
+        self.assertTrue(world.netdev(0, 0, more).endswith(",hostfwd=tcp:127.0.0.1:2000-:80,hostfwd=udp:127.0.0.1:2000-:80"))
+        self.assertEqual(world.hosted_command(0, 0, more)[-4:], ["--forward", "1234:1234", "--forward", "2000:80"])
+        for text in ("0", "1234:", "1:2:3", "1234-80", ":80"):
+            with mock.patch.dict(os.environ, {"FORWARD": text}), self.assertRaisesRegex(SystemExit, "is no port"):
+                world.forwards()
+
     def test_board_and_cores(self):
         with mock.patch.dict(os.environ, {"MICROKIT_BOARD": "qemu_virt_aarch64_el1", "MICROKIT_CONFIG": "smp-debug"}):
             command = world.qemu_command("user,id=net0")
@@ -45,7 +55,7 @@ class World(unittest.TestCase):
 help: to generate the lock file without accessing the network, remove the --locked flag and use --offline instead."""
         absent = """error: failed to get `sel4` as a dependency of package `strait-sel4`
 Caused by:
-  failed to clone into: /root/.cargo/git/db/rust-sel4"""
+  failed to clone into: /home/user/.cargo/git/db/rust-sel4"""
         self.assertIsNone(world.NETWORK.search(stale))
         self.assertIsNotNone(world.NETWORK.search(absent))
 
