@@ -47,6 +47,8 @@ mod tests;
 mod vfs;
 mod wait;
 
+/// The traits that reading and writing go by.
+pub use embedded_io as io;
 pub use event::Event;
 pub use process::{Process, StartError};
 pub use strait_abi::{Address, Errno};
