@@ -11,13 +11,14 @@ export MICROKIT_CONFIG ?= debug
 export MICROKIT_SDK    ?=
 export HTTP_PORT       ?= 8080
 export ECHO_PORT       ?= 7007
+export FORWARD         ?=
 export HOSTED          ?=
 # Built programs are looked for in target/.
 unexport CARGO_TARGET_DIR
 
 PYTHON ?= python3
 CARGO  ?= cargo
-SYSTEM := $(CARGO) run --quiet --locked --release -p strait-system --
+SYSTEM := $(CARGO) run --quiet --release -p strait-system --
 SOURCES := --system microkit.system --config strait.toml --search build
 
 .PHONY: run image hosted test check clean setup host archive config
@@ -26,6 +27,9 @@ SOURCES := --system microkit.system --config strait.toml --search build
 
 run:
 	@$(PYTHON) tools/world.py run
+
+# Only `make check` insists that the Cargo.lock files are up to date: a new
+# component must build without more ado.
 
 # ---- Building --------------------------------------------------------------
 
@@ -46,7 +50,7 @@ config: archive
 	@$(SYSTEM) generate $(SOURCES) --out build/config
 
 hosted: config
-	$(CARGO) build --locked --release -p strait-hosted
+	$(CARGO) build --release -p strait-hosted
 
 image: config
 	@sh tools/image.sh
@@ -71,7 +75,7 @@ test:
 	@$(PYTHON) tools/test.py
 
 test-unit: host
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --workspace
 	$(PYTHON) -m unittest discover -s tools/tests
 
 # The rings, by the book: every interleaving (loom), then their unit tests

@@ -11,7 +11,7 @@ target=$(sed -n 's/^target = "\(.*\)"/\1/p' sel4/.cargo/config.toml)
 out=build/sel4/$config
 
 # In sel4/, whose .cargo/config.toml says how its programs are built.
-(cd sel4 && SEL4_INCLUDE_DIRS="$sdk/board/$board/$config/include" cargo build --locked --release --target-dir "../$out")
+(cd sel4 && SEL4_INCLUDE_DIRS="$sdk/board/$board/$config/include" cargo build --release --target-dir "../$out")
 
 # Microkit's programs are called NAME.elf; only those of this build count.
 rm -rf build/elf

@@ -7,7 +7,7 @@ Usage: world.py decide [--sel4]   prints "sel4 SDK-FOLDER" or "hosted REASON";
        world.py run               builds and runs the system in that world
 
 The environment says what is wanted; `make` passes its variables on: HOSTED,
-MICROKIT_SDK, MICROKIT_BOARD, MICROKIT_CONFIG, HTTP_PORT, ECHO_PORT.
+MICROKIT_SDK, MICROKIT_BOARD, MICROKIT_CONFIG, HTTP_PORT, ECHO_PORT, FORWARD.
 """
 
 import ctypes
@@ -50,6 +50,19 @@ def port(name, default):
     return int(text)
 
 
+def forwards():
+    """FORWARD: further ports, as [(port of 127.0.0.1, port of the system)]."""
+    pairs = []
+    for word in setting("FORWARD", "").replace(",", " ").split():
+        here, colon, there = word.partition(":")
+        there = there if colon else here
+        for text in (here, there):
+            if not text.isdigit() or not 0 < int(text) < 65536:
+                sys.exit(f"FORWARD={word} is no port; write 1234, or 2000:1234 for 127.0.0.1:2000 to the system's port 1234")
+        pairs.append((int(here), int(there)))
+    return pairs
+
+
 def last_line(text):
     lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1].strip() if lines else "it gave no reason"
@@ -82,7 +95,7 @@ def decide():
     if status:
         sys.exit(complaint)
     fetch = subprocess.run(
-        ["cargo", "fetch", "--locked"], cwd=os.path.join(ROOT, "sel4"), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        ["cargo", "fetch"], cwd=os.path.join(ROOT, "sel4"), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if fetch.returncode and NETWORK.search(fetch.stderr):
         return "hosted", f"the crates of sel4/ (rust-sel4) could not be fetched: {last_line(fetch.stderr)}"
@@ -103,13 +116,15 @@ def virtio_bus(region):
     return f"virtio-mmio-bus.{(int(address.replace('_', ''), 0) - VIRTIO_BASE) // VIRTIO_STRIDE}"
 
 
-def netdev(http_port, echo_port):
+def netdev(http_port, echo_port, more=()):
     """QEMU's user network with the forwarded ports; None or 0 leaves one out."""
     rules = []
     if http_port:
         rules.append(f"hostfwd=tcp:127.0.0.1:{http_port}-:80")
     if echo_port:
-        rules += [f"hostfwd=tcp:127.0.0.1:{echo_port}-:7", f"hostfwd=udp:127.0.0.1:{echo_port}-:7"]
+        more = [(echo_port, 7), *more]
+    for here, there in more:
+        rules += [f"hostfwd=tcp:127.0.0.1:{here}-:{there}", f"hostfwd=udp:127.0.0.1:{here}-:{there}"]
     return ",".join(["user", "id=net0", *rules])
 
 
@@ -130,29 +145,31 @@ def qemu_command(network, image=IMAGE):
     return command + (["-smp", "4"] if config().startswith("smp") else [])
 
 
-def hosted_command(http_port, echo_port):
+def hosted_command(http_port, echo_port, more=()):
     """The command that runs the system as Linux processes."""
-    return ["target/release/strait-hosted", "run", "--http-port", str(http_port), "--echo-port", str(echo_port)]
+    command = ["target/release/strait-hosted", "run", "--http-port", str(http_port), "--echo-port", str(echo_port)]
+    return command + [word for here, there in more for word in ("--forward", f"{here}:{there}")]
 
 
-def check_free(kind, number, variable):
+def check_free(kind, number, remedy):
     with socket.socket(socket.AF_INET, kind) as probe:
         if kind == socket.SOCK_STREAM:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", number))
         except OSError as e:
-            sys.exit(f"port {number} of 127.0.0.1 cannot be used ({e.strerror}); choose another: make run {variable}={number + 1}")
+            sys.exit(f"port {number} of 127.0.0.1 cannot be used ({e.strerror}); choose another: make run {remedy}")
 
 
-def hints(world, http_port, echo_port):
+def hints(world, http_port, echo_port, more=()):
+    rest = "".join(f"    nc 127.0.0.1 {here:<5}            # port {there} of the system, TCP and UDP\n" for here, there in more)
     return f"""
 Strait runs {world}. Try in another terminal:
 
     curl http://127.0.0.1:{http_port}/
     nc 127.0.0.1 {echo_port}             # every line comes back: TCP
     nc -u 127.0.0.1 {echo_port}          # the same over UDP
-
+{rest}
 {"Ctrl-C ends it." if sys.stdin.isatty() else "It runs until it is ended (SIGTERM)."}
 """
 
@@ -169,11 +186,18 @@ def die_with_parent(parent):
 def run():
     parent = os.getppid()
     http_port, echo_port = port("HTTP_PORT", "8080"), port("ECHO_PORT", "7007")
+    more = forwards()
     if http_port == echo_port:
         sys.exit(f"HTTP_PORT and ECHO_PORT are both {http_port}; choose two")
-    check_free(socket.SOCK_STREAM, http_port, "HTTP_PORT")
-    check_free(socket.SOCK_STREAM, echo_port, "ECHO_PORT")
-    check_free(socket.SOCK_DGRAM, echo_port, "ECHO_PORT")
+    taken = {http_port, echo_port}
+    for here, _ in more:
+        if here in taken:
+            sys.exit(f"FORWARD={here} is forwarded already; choose another port of 127.0.0.1")
+        taken.add(here)
+    check_free(socket.SOCK_STREAM, http_port, f"HTTP_PORT={http_port + 1}")
+    for here, remedy in [(echo_port, f"ECHO_PORT={echo_port + 1}"), *((here, f"FORWARD={here + 1}:{there}") for here, there in more)]:
+        check_free(socket.SOCK_STREAM, here, remedy)
+        check_free(socket.SOCK_DGRAM, here, remedy)
     world, detail = decide()
     if world == "hosted" and detail != "HOSTED=1":
         print(f"No seL4 image here: {detail}. Running the same system as Linux processes instead.", flush=True)
@@ -184,11 +208,11 @@ def run():
         sys.exit(built.returncode)
     os.chdir(ROOT)
     if world == "sel4":
-        command = qemu_command(netdev(http_port, echo_port))
-        print(hints(f"on seL4 in QEMU ({board()}, {config()})", http_port, echo_port), flush=True)
+        command = qemu_command(netdev(http_port, echo_port, more))
+        print(hints(f"on seL4 in QEMU ({board()}, {config()})", http_port, echo_port, more), flush=True)
     else:
-        command = hosted_command(http_port, echo_port)
-        print(hints("as Linux processes", http_port, echo_port), flush=True)
+        command = hosted_command(http_port, echo_port, more)
+        print(hints("as Linux processes", http_port, echo_port, more), flush=True)
     if not sys.stdin.isatty():
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     die_with_parent(parent)

@@ -24,6 +24,7 @@ strait-hosted exec [--json FILE] -- COMMAND...
   --json FILE       what runs, for tools          [<build>/hosted.json]
   --http-port N     127.0.0.1:N to port 80, TCP   [8080; 0: not at all]
   --echo-port N     127.0.0.1:N to port 7, TCP and UDP   [7007; 0: not at all]
+  --forward N[:M]   127.0.0.1:N to port M, TCP and UDP; may be repeated
   --no-net-setup    stay in this network namespace, use the device of --tap;
                     no addresses, no DHCP server; ports only if given
   --tap NAME        name of the network device    [strait0]
@@ -83,6 +84,7 @@ fn parse_run(mut args: lexopt::Parser) -> Result<Order> {
     let (mut system, mut build, mut config, mut json) =
         (PathBuf::from("microkit.system"), PathBuf::from("build"), None, None);
     let (mut http_port, mut echo_port, mut setup, mut tap) = (None, None, true, None);
+    let mut more = Vec::new();
     while let Some(arg) = args.next()? {
         match arg {
             Long("system") => system = args.value()?.into(),
@@ -91,6 +93,7 @@ fn parse_run(mut args: lexopt::Parser) -> Result<Order> {
             Long("json") => json = Some(args.value()?.into()),
             Long("http-port") => http_port = Some(args.value()?.parse()?),
             Long("echo-port") => echo_port = Some(args.value()?.parse()?),
+            Long("forward") => more.push(ports(&args.value()?.string()?)?),
             Long("no-net-setup") => setup = false,
             Long("tap") => tap = Some(args.value()?.string()?),
             Short('h') | Long("help") => return Ok(Order::Help),
@@ -110,8 +113,18 @@ fn parse_run(mut args: lexopt::Parser) -> Result<Order> {
             tap: tap.unwrap_or_else(|| "strait0".into()),
             http_port: forward(http_port, 8080),
             echo_port: forward(echo_port, 7007),
+            more,
         },
     }))
+}
+
+/// `N` or `N:M`.
+fn ports(text: &str) -> Result<(u16, u16)> {
+    let (here, there) = text.split_once(':').unwrap_or((text, text));
+    match (here.parse(), there.parse()) {
+        (Ok(here), Ok(there)) if here != 0 && there != 0 => Ok((here, there)),
+        _ => bail!("--forward {text}: write N or N:M, two ports"),
+    }
 }
 
 fn parse_exec(mut args: lexopt::Parser) -> Result<Order> {

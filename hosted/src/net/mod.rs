@@ -41,6 +41,9 @@ pub struct NetworkOptions {
     pub http_port: u16,
     /// The same for port 7, TCP and UDP.
     pub echo_port: u16,
+    /// Further ports on 127.0.0.1 and the system's that they lead to, TCP and
+    /// UDP.
+    pub more: Vec<(u16, u16)>,
 }
 
 /// The network, as long as the process lives.
@@ -54,7 +57,7 @@ impl Network {
     /// namespace.
     pub fn start(options: &NetworkOptions) -> Result<Self> {
         // Sockets stay in the namespace that they were made in.
-        let ports = relay::Ports::bind(options.http_port, options.echo_port)?;
+        let ports = relay::Ports::bind(options.http_port, options.echo_port, &options.more)?;
         if options.setup {
             namespace::enter_new()?;
         }

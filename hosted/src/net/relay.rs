@@ -36,22 +36,24 @@ pub struct Ports {
 }
 
 fn refused(port: u16) -> String {
-    format!("cannot open 127.0.0.1:{port}; end what uses it, or choose HTTP_PORT and ECHO_PORT")
+    format!("cannot open 127.0.0.1:{port}; end what uses it, or choose HTTP_PORT, ECHO_PORT and FORWARD")
 }
 
 impl Ports {
-    /// Opens the ports that are not 0.
-    pub fn bind(http: u16, echo: u16) -> Result<Self> {
+    /// Opens the ports that are not 0. `more` are pairs of a port here and one
+    /// of the system.
+    pub fn bind(http: u16, echo: u16, more: &[(u16, u16)]) -> Result<Self> {
         let mut ports = Self { tcp: Vec::new(), udp: Vec::new() };
-        for (port, to) in [(http, HTTP), (echo, ECHO)].into_iter().filter(|(port, _)| *port != 0) {
+        let both = more.iter().copied().chain([(echo, ECHO)]).filter(|(port, _)| *port != 0);
+        for (port, to) in both.clone().chain((http != 0).then_some((http, HTTP))) {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(|| refused(port))?;
             listener.set_nonblocking(true)?;
             ports.tcp.push((listener, to));
         }
-        if echo != 0 {
-            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, echo)).with_context(|| refused(echo))?;
+        for (port, to) in both {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).with_context(|| refused(port))?;
             socket.set_nonblocking(true)?;
-            ports.udp.push((socket, ECHO));
+            ports.udp.push((socket, to));
         }
         Ok(ports)
     }
