@@ -22,7 +22,7 @@ SYSTEM := $(CARGO) run --quiet --release -p strait-system --
 SOURCES := --system microkit.system --config strait.toml --search build
 
 .PHONY: run image hosted test check clean setup host archive config
-.PHONY: check-root check-sel4 check-system test-unit verify test-linux test-hosted test-qemu test-qemu-few
+.PHONY: check-root check-sel4 check-system test-unit verify test-linux test-hosted test-readme test-qemu test-qemu-few
 .DELETE_ON_ERROR:
 
 run:
@@ -95,6 +95,10 @@ test-linux: archive
 test-hosted: hosted
 	@sh tools/setup.sh net test
 	tests/run --world hosted
+
+# What README.md says of adding a component, done as it says.
+test-readme: host
+	@$(PYTHON) tests/readme.py
 
 test-qemu: image
 	@sh tools/setup.sh net test
