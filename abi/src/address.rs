@@ -50,6 +50,12 @@ impl Address {
         Ok(bytes)
     }
 
+    /// Makes it [`EMPTY`](Self::EMPTY).
+    #[inline]
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
     /// Its bytes.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {

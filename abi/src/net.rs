@@ -240,12 +240,13 @@ impl RecordHeader {
 
     /// Where the data begins, from the header on.
     pub const fn data_offset(&self) -> u32 {
-        Self::BYTES as u32 + (self.address as u32).next_multiple_of(8) + (self.control as u32).next_multiple_of(8)
+        // Multiples of 8.
+        Self::BYTES as u32 + ((self.address as u32 + 7) & !7) + ((self.control as u32 + 7) & !7)
     }
 
     /// Bytes of the whole record in the ring; `None` if they do not fit any.
     pub fn total(&self) -> Option<u32> {
-        self.data_offset().checked_add(self.data.checked_next_multiple_of(8)?)
+        Some(self.data_offset().checked_add(self.data)?.checked_add(7)? & !7)
     }
 }
 

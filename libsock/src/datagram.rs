@@ -2,7 +2,7 @@
 
 use strait_abi::{
     Address, Errno,
-    address::{AF_INET, AF_INET6, AF_UNSPEC},
+    address::{AF_INET, AF_INET6, AF_UNSPEC, INET_LEN},
     net::RecordHeader,
     session::status,
     socket::{MSG_DONTWAIT, MSG_OOB, MSG_PEEK, MSG_TRUNC},
@@ -96,8 +96,16 @@ impl Socket {
             }
         }
         self.want_nothing(&tx);
-        tx.stage(0, header.as_bytes()).ok_or(Errno::EIO)?;
-        tx.stage(RecordHeader::BYTES as u32, to).ok_or(Errno::EIO)?;
+        let mut head = [0; RecordHeader::BYTES + INET_LEN];
+        if let Some(short) = head[RecordHeader::BYTES..].get_mut(..to.len()) {
+            // In one piece.
+            short.copy_from_slice(to);
+            head[..RecordHeader::BYTES].copy_from_slice(header.as_bytes());
+            tx.stage(0, &head[..RecordHeader::BYTES + to.len()]).ok_or(Errno::EIO)?;
+        } else {
+            tx.stage(0, header.as_bytes()).ok_or(Errno::EIO)?;
+            tx.stage(RecordHeader::BYTES as u32, to).ok_or(Errno::EIO)?;
+        }
         tx.stage(header.data_offset(), data).ok_or(Errno::EIO)?;
         tx.commit(total);
         drop(tx);

@@ -126,6 +126,49 @@ impl Socket {
         Ok(len)
     }
 
+    /// Moves up to `max` bytes that came here on to `to`; 0 at the end of file.
+    /// EAGAIN if there is nothing to move, or no room for it.
+    #[inline]
+    pub fn pass_on(&self, to: &Self, max: usize) -> Result<usize, Errno> {
+        // As in `receive_stream`.
+        let status = self.status();
+        let mut rx = self.rx.borrow_mut();
+        let available = rx.available() as usize;
+        if available == 0 {
+            drop(rx);
+            return self.nothing_received(status, 0);
+        }
+        let n = available.min(to.room_or_wish()?).min(max);
+        let mut tx = to.tx.borrow_mut();
+        tx.stage_ring(&rx, n).ok_or(Errno::EIO)?;
+        rx.consume(n as u32);
+        drop(rx);
+        self.taken(n == available);
+        to.want_nothing(&tx);
+        tx.commit(n as u32);
+        drop(tx);
+        to.doorbell();
+        Ok(n)
+    }
+
+    /// [`stream_room`](Self::stream_room); EAGAIN if it is 0, then an event
+    /// will tell when there is some.
+    #[inline]
+    pub fn room_or_wish(&self) -> Result<usize, Errno> {
+        match self.stream_room()? {
+            0 => {
+                let tx = self.tx.borrow();
+                self.want(&tx, strait_ring::PAGE as u32);
+                // It may have appeared while the wish was on its way.
+                match tx.room() {
+                    0 => Err(Errno::EAGAIN),
+                    room => Ok(room as usize),
+                }
+            }
+            room => Ok(room as usize),
+        }
+    }
+
     #[cold]
     fn send_part(&self, data: &[u8], mut room: usize) -> Result<usize, Errno> {
         let mut done = 0;

@@ -509,6 +509,15 @@ impl ClientProducer {
         pieces(position, len, page, |at, range| self.memory.copy_from(at, source, from + range.start, range.len()))
     }
 
+    /// As [`stage`](Self::stage), with the next `len` bytes of a ring from the
+    /// server, all of which must be [`available`](ClientConsumer::available).
+    #[inline]
+    #[must_use]
+    pub fn stage_ring(&self, source: &ClientConsumer, len: usize) -> Option<()> {
+        let page = |e: usize| source.slot.rx_pages[e].load(Ordering::Relaxed);
+        pieces(source.head, len, page, |at, range| self.stage_from(range.start as u32, &source.memory, at, range.len()))
+    }
+
     /// Hands the first `n` staged bytes to the server.
     #[inline]
     pub fn commit(&mut self, n: u32) {

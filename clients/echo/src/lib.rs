@@ -83,7 +83,6 @@ pub struct Echo {
     port: u16,
     listener: Fd,
     datagrams: Fd,
-    piece: Box<[u8]>,
     datagram: Box<[u8]>,
     /// Length of the datagram, if it waits for room.
     waiting: Option<usize>,
@@ -125,7 +124,6 @@ impl Echo {
             port,
             listener,
             datagrams,
-            piece: vec![0; PIECE].into_boxed_slice(),
             datagram: vec![0; DATAGRAM].into_boxed_slice(),
             waiting: None,
             from: Address::EMPTY,
@@ -189,20 +187,10 @@ impl Echo {
 
     fn echo_stream(&mut self, fd: Fd) -> Next {
         for _ in 0..TURNS {
-            let room = match self.process.send_room(fd) {
-                Ok(room) => room.min(PIECE),
-                Err(Errno::EAGAIN) => return Next::Wait,
-                Err(_) => return Next::Close,
-            };
-            match self.process.recv(fd, &mut self.piece[..room], 0) {
+            match self.process.splice(fd, fd, PIECE) {
                 // The peer has sent all and everything is on its way back.
                 Ok(0) => return Next::Close,
-                // There is room for all of it.
-                Ok(n) => {
-                    if self.process.send(fd, &self.piece[..n], 0).is_err() {
-                        return Next::Close;
-                    }
-                }
+                Ok(_) => {}
                 Err(Errno::EAGAIN) => return Next::Wait,
                 Err(_) => return Next::Close,
             }

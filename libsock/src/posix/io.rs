@@ -81,18 +81,26 @@ impl Process {
         if !socket.is_stream() {
             return Err(Errno::EOPNOTSUPP);
         }
-        match socket.stream_room()? {
-            0 => {
-                let tx = socket.tx.borrow();
-                socket.want(&tx, strait_ring::PAGE as u32);
-                // It may have appeared while the wish was on its way.
-                match tx.room() {
-                    0 => Err(Errno::EAGAIN),
-                    room => Ok(room as usize),
-                }
-            }
-            room => Ok(room as usize),
+        socket.room_or_wish()
+    }
+
+    /// splice(2) between two stream sockets, which may be the same: moves up
+    /// to `max` bytes from one to the other without a buffer between. Returns
+    /// how many; 0 when the peer of `from` has sent all. It never waits: EAGAIN
+    /// if nothing has come or `to` has no room; an event tells when that has
+    /// changed.
+    #[inline]
+    pub fn splice(&self, from: Fd, to: Fd, max: usize) -> Result<usize, Errno> {
+        let source = self.socket_of(from)?;
+        if from == to {
+            return Self::pass_on(&source, &source, max);
         }
+        Self::pass_on(&source, &*self.socket_of(to)?, max)
+    }
+
+    #[inline]
+    fn pass_on(source: &Socket, target: &Socket, max: usize) -> Result<usize, Errno> {
+        if source.is_stream() && target.is_stream() { source.pass_on(target, max) } else { Err(Errno::EINVAL) }
     }
 
     /// readv(2): fills the parts one after the other. A datagram that is longer
@@ -166,7 +174,7 @@ impl Process {
         mut from: Option<&mut Address>,
     ) -> Result<usize, Errno> {
         if let Some(from) = from.as_deref_mut() {
-            *from = Address::EMPTY;
+            from.clear();
         }
         let result = if socket.is_stream() {
             match socket.receive_stream(into, flags) {

@@ -106,6 +106,35 @@ fn a_send_that_may_not_wait_is_partial() {
 }
 
 #[test]
+fn splice_moves_what_came_and_has_room() {
+    let (fake, p, fd) = connected();
+    p.set_nonblocking(fd, true).unwrap();
+    assert_eq!(p.splice(fd, fd, 100), Err(Errno::EAGAIN));
+    // Over page borders, which lie differently on both sides.
+    assert_eq!(p.send(fd, &[0; 100], 0), Ok(100));
+    assert_eq!(fake.serve(|s| s.take(FIRST)), [0; 100]);
+    let data: alloc::vec::Vec<u8> = (0..12_000u32).map(|i| (i % 251) as u8).collect();
+    let mut got = alloc::vec::Vec::new();
+    assert_eq!(fake.serve(|s| s.push(FIRST, &data)), data.len());
+    assert_eq!(p.splice(fd, fd, 10), Ok(10));
+    for _ in 0..100 {
+        match p.splice(fd, fd, usize::MAX) {
+            Ok(n) => assert!(n > 0),
+            Err(e) => {
+                assert_eq!(e, Errno::EAGAIN);
+                got.extend(fake.serve(|s| s.take(FIRST)));
+            }
+        }
+    }
+    assert!(got == data);
+    fake.serve(|s| s.change(FIRST, status::RDHUP, 0));
+    assert_eq!(p.splice(fd, fd, 100), Ok(0));
+    assert_eq!(p.splice(fd, 99, 100), Err(Errno::EBADF));
+    let datagrams = p.socket(AF_INET, SOCK_DGRAM.into(), 0).unwrap();
+    assert_eq!(p.splice(fd, datagrams, 100), Err(Errno::EINVAL));
+}
+
+#[test]
 fn timeouts() {
     let (fake, p, fd) = connected();
     p.set_timeout(fd, SO_RCVTIMEO, Some(Duration::from_millis(50))).unwrap();
