@@ -83,7 +83,8 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
             match core.queue(id) {
                 Some(queue) => queue.backlog = backlog,
                 None => {
-                    let queue = ConnectionQueue { backlog, incomplete: 0, complete: Default::default() };
+                    let queue =
+                        ConnectionQueue { backlog, incomplete: Default::default(), complete: Default::default() };
                     core.sockets[id].queue = Some(queue);
                     if let Err(errno) = families.get(family).listen(core, id) {
                         core.sockets[id].queue = None;

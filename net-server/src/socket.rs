@@ -80,8 +80,8 @@ impl Rings {
 pub struct ConnectionQueue {
     /// As listen(2) said.
     pub backlog: u32,
-    /// Connections whose handshake goes on.
-    pub incomplete: u32,
+    /// Connections whose handshake goes on, in the order of their beginning.
+    pub incomplete: VecDeque<SocketId>,
     /// Connections that can be accepted.
     pub complete: VecDeque<SocketId>,
 }
@@ -93,9 +93,17 @@ impl ConnectionQueue {
         self.complete.len() as u64 > u64::from(self.backlog)
     }
 
-    /// Whether one more handshake may begin.
-    pub fn admits(&self) -> bool {
-        !self.full() && self.incomplete <= self.backlog.max(8)
+    /// Whether as many handshakes go on as may.
+    pub fn busy(&self) -> bool {
+        self.incomplete.len() as u64 > u64::from(self.backlog.max(8))
+    }
+
+    /// A handshake ended, well or not.
+    pub fn leave(&mut self, id: SocketId) {
+        // Most end in the order in which they began.
+        if let Some(at) = self.incomplete.iter().position(|i| *i == id) {
+            self.incomplete.remove(at);
+        }
     }
 }
 

@@ -56,6 +56,8 @@ const PATIENCE: u64 = 60_000_000_000;
 /// Pages of a drained ring that are left to the client without asking it to
 /// tell when it has read them.
 const LAZY_PAGES: u32 = 2;
+/// What a handshake is granted while others wait, in nanoseconds.
+const HANDSHAKE: u64 = 500_000_000;
 const TCP: u16 = c::IPPROTO_TCP as u16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +94,7 @@ struct Connection {
     tuple: Tuple,
     /// Added to smoltcp's sequence numbers on the wire.
     isn: u32,
+    began: u64,
     /// Whose queue counts it as incomplete.
     listener: Option<SocketId>,
     connected: bool,
@@ -177,6 +180,7 @@ impl Tcp {
             handle,
             tuple,
             isn,
+            began: core.now,
             listener: None,
             connected: false,
             shut_read: false,
@@ -200,7 +204,7 @@ impl Tcp {
         core.counters.buffer_bytes -= 2 * BUFFER as u64;
         self.by_tuple.remove(&connection.tuple);
         if let Some(queue) = connection.listener.and_then(|l| core.queue(l)) {
-            queue.incomplete = queue.incomplete.saturating_sub(1);
+            queue.leave(connection.socket);
         }
         let Some(socket) = core.sockets.get(connection.socket) else { return };
         let (open, state) = (socket.open && connection.listener.is_none(), socket.state);
@@ -466,8 +470,17 @@ impl Tcp {
         listener: SocketId,
         tuple: Tuple,
     ) -> Result<usize, Errno> {
-        if !core.queue(listener).is_some_and(|q| q.admits()) {
-            return Err(Errno::ENOBUFS);
+        let queue = core.queue(listener).filter(|q| !q.full()).ok_or(Errno::ENOBUFS)?;
+        if queue.busy() {
+            // A handshake takes as long as the way there and back, unless the
+            // peer does not exist. So the oldest makes room when it is old
+            // enough: a flood of SYNs keeps nobody out for long.
+            let oldest = *queue.incomplete.front().ok_or(Errno::ENOBUFS)?;
+            let oldest = shared.endpoints[core.sockets[oldest].state].connection.ok_or(Errno::ENOBUFS)?;
+            if core.now - self.connections[oldest].began < HANDSHAKE {
+                return Err(Errno::ENOBUFS);
+            }
+            self.end(shared, core, oldest);
         }
         let parent = &core.sockets[listener];
         let (session, family, domain, options, state) =
@@ -495,7 +508,7 @@ impl Tcp {
             ..Endpoint::new()
         });
         if let Some(queue) = core.queue(listener) {
-            queue.incomplete += 1;
+            queue.incomplete.push_back(id);
         }
         let connection = &mut self.connections[index];
         connection.listener = Some(listener);
@@ -670,7 +683,7 @@ impl Tcp {
             if let Some(listener) = connection.listener.take()
                 && let Some(queue) = core.queue(listener)
             {
-                queue.incomplete = queue.incomplete.saturating_sub(1);
+                queue.leave(id);
                 queue.complete.push_back(id);
                 core.update_listener(listener);
             }

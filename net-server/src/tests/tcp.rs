@@ -215,6 +215,39 @@ fn beyond_the_backlog_a_syn_is_dropped_not_reset() {
 }
 
 #[test]
+fn a_flood_of_syns_keeps_nobody_out_for_long() {
+    let mut w = World::new();
+    let listener = listen(&mut w, 9, 16);
+    // From hosts that answer nothing: our SYN+ACKs go nowhere.
+    let mut syn = Vec::from([2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 3, 8, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0]);
+    syn.extend([10, 9, 9, 9, 10, 0, 2, 15, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 255, 255, 0, 0, 0, 0]);
+    let sum = |bytes: &[u8]| {
+        let s = bytes.chunks(2).fold(0u32, |s, c| s + u32::from(u16::from_be_bytes([c[0], c[1]])));
+        !(((s & 0xffff) + (s >> 16)) as u16)
+    };
+    let head = sum(&syn[14..34]).to_be_bytes();
+    syn[24..26].copy_from_slice(&head);
+    for port in 1000..3000u16 {
+        let mut f = syn.clone();
+        f[34..36].copy_from_slice(&port.to_be_bytes());
+        let mut pseudo = f[26..].to_vec();
+        pseudo.extend([0, 6, 0, 20]);
+        let check = sum(&pseudo).to_be_bytes();
+        f[50..52].copy_from_slice(&check);
+        w.inject(&f);
+        if port % 50 == 0 {
+            w.step(1000);
+        }
+    }
+    assert!(w.counters().sockets_all < 30);
+    w.step(600_000_000);
+    let h = dial(&mut w, 40_000, 9);
+    w.until(10, |w| w.status(listener) & status::IN != 0);
+    accept(&mut w, listener);
+    assert_eq!(w.peer.sockets.get::<Socket>(h).state(), State::Established);
+}
+
+#[test]
 fn loopback_needs_no_wire() {
     let mut w = World::new();
     let listener = listen(&mut w, 5000, 4);
