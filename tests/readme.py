@@ -107,8 +107,8 @@ def prepare(tree, todo):
 
 
 def copy(tree):
-    """This tree without what was built in it; but what cargo built for others
-    than the last programs comes along, so that it need not do so again."""
+    """This tree. Of what was built in it only cargo's folders come along, so
+    that the copy builds no more than what differs."""
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", ".sdk", "target", "build", "__pycache__"), symlinks=True)
     for folder in ("target/release", f"build/sel4/{world.config()}"):
         if (ROOT / folder).is_dir():
@@ -149,7 +149,8 @@ def wait_for_answer(process, log, port, answer):
         if started and (said := ask(port) or said) == answer:
             return
         time.sleep(0.2)
-    raise Wrong(f"port {port} says {said!r}, not {answer!r}; what `make run` printed:\n{log.read_text(errors='replace')[-6000:]}")
+    fault = f"port {port} says {said!r}, not {answer!r}" if started else "the system was not started"
+    raise Wrong(f"{fault}; what `make run` printed:\n{log.read_text(errors='replace')[-6000:]}")
 
 
 def run(tree, console):

@@ -162,7 +162,7 @@ def check_free(kind, number, remedy):
 
 
 def hints(world, http_port, echo_port, more=()):
-    rest = "".join(f"    nc 127.0.0.1 {here:<5}            # port {there} of the system, TCP and UDP\n" for here, there in more)
+    rest = "".join(f"    nc 127.0.0.1 {here}             # port {there} of the system, TCP and UDP\n" for here, there in more)
     return f"""
 Strait runs {world}. Try in another terminal:
 
