@@ -198,6 +198,8 @@ def main():
 
 
 if __name__ == "__main__":
+    # Whoever ends it ends what it started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         main()
     except Wrong as e:
