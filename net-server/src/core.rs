@@ -30,21 +30,12 @@ pub struct Session {
     pub slots: Vec<Option<SocketId>>,
     /// Sockets that it owns, with or without a place.
     pub sockets: usize,
-    /// Events were posted that it has not been notified of.
-    pub notify: bool,
 }
 
 impl Session {
     pub fn new(channel: Channel, region: SessionRegion) -> Self {
         region.set_version();
-        Self {
-            channel,
-            region,
-            arena: region.arena(),
-            slots: alloc::vec![None; region.sockets()],
-            sockets: 0,
-            notify: false,
-        }
+        Self { channel, region, arena: region.arena(), slots: alloc::vec![None; region.sockets()], sockets: 0 }
     }
 
     /// Most sockets that it may own, connections that it has not accepted yet
@@ -76,6 +67,8 @@ pub struct Core {
     pub links: Links,
     pub sockets: Slab<Socket>,
     pub sessions: Vec<Session>,
+    /// Sessions with events that they have not been notified of, a bit each.
+    pub notify: u64,
     pub counters: Counters,
 }
 
@@ -169,9 +162,8 @@ impl Core {
     pub fn event(&mut self, id: SocketId) {
         let Some(socket) = self.sockets.get(id) else { return };
         let Some(slot) = socket.slot.filter(|_| socket.open) else { return };
-        let session = &mut self.sessions[socket.session];
-        session.region.events().set(usize::from(slot));
-        session.notify = true;
+        self.sessions[socket.session].region.events().set(usize::from(slot));
+        self.notify |= 1 << socket.session;
     }
 
     /// Publishes the status word, and an event if something is possible that

@@ -150,6 +150,7 @@ pub fn start(env: Environment) -> Result<NetServer, StartError> {
         links: Links::new(tx),
         sockets: Slab::new(),
         sessions: Vec::new(),
+        notify: 0,
         counters: Counters::default(),
     };
     let mut sessions = [None; strait_pd::MAX_CHANNELS];
@@ -378,12 +379,11 @@ impl NetServer {
     }
 
     fn set_timer(&mut self) {
-        let deadlines =
-            [self.families.deadline(), self.core.links.deadline(), self.dhcp.as_ref().and_then(Dhcp::deadline)];
-        let at = deadlines.into_iter().flatten().min();
-        self.due = at.unwrap_or(u64::MAX);
-        let Some(at) = at else { return };
-        if self.armed.is_some_and(|armed| armed <= at.saturating_add(TIMER_SLACK)) {
+        let dhcp = self.dhcp.as_ref().and_then(Dhcp::deadline).unwrap_or(u64::MAX);
+        let links = self.core.links.deadline().unwrap_or(u64::MAX);
+        let at = self.families.deadline().unwrap_or(u64::MAX).min(links).min(dhcp);
+        self.due = at;
+        if at == u64::MAX || self.armed.is_some_and(|armed| armed <= at.saturating_add(TIMER_SLACK)) {
             return;
         }
         let wait = at.saturating_sub(self.core.now).max(1000);
@@ -405,8 +405,10 @@ impl NetServer {
             self.core.counters.notify_driver += 1;
             tell(self.pd, self.driver);
         }
-        for session in self.core.sessions.iter_mut().filter(|s| s.notify) {
-            session.notify = false;
+        let mut left = ::core::mem::take(&mut self.core.notify);
+        while left != 0 {
+            let session = &self.core.sessions[left.trailing_zeros() as usize];
+            left &= left - 1;
             if session.region.to_client().raise() {
                 self.core.counters.notify_clients += 1;
                 tell(self.pd, session.channel);

@@ -435,6 +435,7 @@ impl Tcp {
             now: core.now,
             isn: connection.isn,
             last: &mut connection.last,
+            sent: 0,
         };
         shared.interface.poll_ingress_single(instant(core.now), &mut wire, &mut connection.set);
         if resets && before != State::Closed {
@@ -457,7 +458,7 @@ impl Tcp {
     /// Answers a segment that belongs to nothing: with a RST, if at all.
     fn refuse(&mut self, shared: &mut Shared, core: &mut Core, packet: &[u8]) -> bool {
         let last = &mut LastSent::default();
-        let mut wire = Wire { packet: Some(packet), links: &mut core.links, now: core.now, isn: 0, last };
+        let mut wire = Wire { packet: Some(packet), links: &mut core.links, now: core.now, isn: 0, last, sent: 0 };
         shared.interface.poll_ingress_single(instant(core.now), &mut wire, &mut self.nobody);
         false
     }
@@ -539,13 +540,13 @@ impl Tcp {
                     return Some((due.total_micros() as u64).saturating_mul(1000));
                 }
             }
-            connection.last.len = 0;
             let mut wire = Wire {
                 packet: None,
                 links: &mut core.links,
                 now: core.now,
                 isn: connection.isn,
                 last: &mut connection.last,
+                sent: 0,
             };
             let idle = shared.interface.poll_egress(at, &mut wire, &mut connection.set) == PollResult::None;
             if idle && (ask || wire.links.starved()) {
@@ -555,7 +556,7 @@ impl Tcp {
                 // What could be done was done: not again before some time.
                 return Some(core.now + 1_000_000);
             }
-            ask = connection.last.len < full;
+            ask = wire.sent < full;
         }
         Some(0)
     }
@@ -566,6 +567,9 @@ impl Tcp {
             if self.connections.contains(index) {
                 self.mark(index);
             }
+        }
+        if self.dirty.is_empty() {
+            return false;
         }
         let mut more = false;
         core::mem::swap(&mut self.dirty, &mut self.turn);

@@ -124,6 +124,9 @@ impl Udp {
 
     /// See [`Family::settle`](crate::family::Family::settle).
     pub fn settle(&mut self, shared: &mut Shared, core: &mut Core) -> bool {
+        if self.dirty.is_empty() {
+            return false;
+        }
         let mut more = false;
         core::mem::swap(&mut self.dirty, &mut self.turn);
         for i in 0..self.turn.len() {
@@ -267,24 +270,14 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
 
 /// Writes an IPv4 header without options, for a packet that fills `packet`.
 pub fn write_header(packet: &mut [u8], source: [u8; 4], target: [u8; 4], protocol: IpProtocol, ttl: u8) {
-    let len = packet.len() as u16;
-    let mut ip = Ipv4Packet::new_unchecked(&mut *packet);
-    ip.set_version(4);
-    ip.set_header_len(IP_HEADER as u8);
-    ip.set_dscp(0);
-    ip.set_ecn(0);
-    ip.set_total_len(len);
-    ip.set_ident(0);
-    ip.clear_flags();
-    ip.set_dont_frag(true);
-    ip.set_frag_offset(0);
-    ip.set_hop_limit(ttl);
-    ip.set_next_header(protocol);
-    ip.set_src_addr(source.into());
-    ip.set_dst_addr(target.into());
-    ip.set_checksum(0);
-    let sum = packet.first_chunk().map_or(0, checksum::of_header);
-    Ipv4Packet::new_unchecked(packet).set_checksum(sum);
+    // Version 4, five words; DSCP, ECN and identification 0; do not fragment.
+    let mut header = [0x45, 0, 0, 0, 0, 0, 0x40, 0, ttl, protocol.into(), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    header[2..4].copy_from_slice(&(packet.len() as u16).to_be_bytes());
+    header[12..16].copy_from_slice(&source);
+    header[16..].copy_from_slice(&target);
+    let sum = checksum::of_header(&header);
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+    packet[..IP_HEADER].copy_from_slice(&header);
 }
 
 /// Puts a datagram into the client's ring; it is lost if there is no room.

@@ -18,6 +18,8 @@ pub struct Wire<'a> {
     /// Added to the sequence numbers of what leaves.
     pub isn: u32,
     pub last: &'a mut LastSent,
+    /// Bytes of the last packet that left.
+    pub sent: usize,
 }
 
 /// Numbers of the last segment sent.
@@ -27,8 +29,6 @@ pub struct LastSent {
     pub next: u32,
     /// What it acknowledged.
     pub ack: u32,
-    /// Bytes of its packet.
-    pub len: usize,
 }
 
 pub struct Rx<'a>(&'a [u8]);
@@ -37,6 +37,7 @@ pub struct Tx<'a> {
     now: u64,
     isn: u32,
     last: &'a mut LastSent,
+    sent: &'a mut usize,
 }
 
 impl RxToken for Rx<'_> {
@@ -49,6 +50,7 @@ impl TxToken for Tx<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let mut f = Some(f);
         let (isn, last) = (self.isn, self.last);
+        *self.sent = len;
         let sent = self.links.emit(self.now, len, |packet| {
             let result = f.take().map(|f| f(packet));
             finish(packet, isn, last);
@@ -66,13 +68,11 @@ impl TxToken for Tx<'_> {
 
 /// Completes a packet that smoltcp wrote, and notes its numbers.
 fn finish(packet: &mut [u8], isn: u32, last: &mut LastSent) {
-    let len = packet.len();
     let header = usize::from(Ipv4Packet::new_unchecked(&*packet).header_len());
     let Ok(mut tcp) = TcpPacket::new_checked(&mut packet[header..]) else { return };
     let number = tcp.seq_number().0.wrapping_add(isn as i32);
     tcp.set_seq_number(TcpSeqNumber(number));
-    let next = (number as u32).wrapping_add(tcp.segment_len() as u32);
-    *last = LastSent { next, ack: tcp.ack_number().0 as u32, len };
+    *last = LastSent { next: (number as u32).wrapping_add(tcp.segment_len() as u32), ack: tcp.ack_number().0 as u32 };
     tcp.set_checksum(0);
     let sum = checksum::transport(packet);
     TcpPacket::new_unchecked(&mut packet[header..]).set_checksum(sum);
@@ -105,11 +105,11 @@ impl Device for Wire<'_> {
             return None;
         }
         let rx = Rx(self.packet.take()?);
-        Some((rx, Tx { links: self.links, now: self.now, isn: self.isn, last: self.last }))
+        Some((rx, Tx { links: self.links, now: self.now, isn: self.isn, last: self.last, sent: &mut self.sent }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Tx<'_>> {
-        self.links.room().then_some(Tx { links: self.links, now: self.now, isn: self.isn, last: self.last })
+        self.links.room().then_some(Tx { links: self.links, now: self.now, isn: self.isn, last: self.last, sent: &mut self.sent })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
