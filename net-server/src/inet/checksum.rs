@@ -28,7 +28,7 @@ fn fold(sum: u64) -> u16 {
 /// half as many again.
 #[inline]
 fn add(mut sum: u64, bytes: &[u8]) -> u64 {
-    let (blocks, rest) = bytes.as_chunks::<128>();
+    let (blocks, rest) = bytes.as_chunks::<256>();
     for block in blocks {
         sum = add_words(sum, block.as_chunks().0);
     }

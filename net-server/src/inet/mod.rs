@@ -350,10 +350,10 @@ impl Family for Inet {
         let ethernet = core.links.ipv4().map(|c| c.address);
         self.shared.interface.update_ip_addrs(|addresses| {
             addresses.clear();
-            let loopback = IpCidr::new(Ipv4Addr::LOCALHOST.into(), 8);
-            let _ = addresses.push(loopback);
-            if let Some(address) = ethernet {
-                let _ = addresses.push(IpCidr::Ipv4(address));
+            // Without their networks: what is a broadcast, and who is a
+            // neighbour, is not asked of smoltcp.
+            for address in ethernet.map(|a| a.address()).into_iter().chain([Ipv4Addr::LOCALHOST]) {
+                let _ = addresses.push(IpCidr::new(address.into(), 32));
             }
         });
         // Where a packet goes is the links' business; smoltcp must only believe

@@ -8,6 +8,7 @@
 //! connections, and telling why a connection ended.
 
 mod device;
+mod held;
 mod time_wait;
 
 use alloc::{collections::BTreeSet, vec, vec::Vec};
@@ -28,7 +29,7 @@ use smoltcp::{
 use strait_abi::{Errno, session::status, socket as c};
 
 pub use self::device::{LastSent, Probe};
-use self::{device::Wire, time_wait::TimeWait};
+use self::{device::Wire, held::Held, time_wait::TimeWait};
 use super::{Endpoint, Shared, checksum};
 use crate::{
     core::Core,
@@ -126,6 +127,7 @@ pub struct Tcp {
     key: [u64; 2],
     connections: Slab<Connection>,
     by_tuple: HashMap<Tuple, usize, Keyed>,
+    held: Held,
     /// The connection found last: most segments follow one of theirs.
     last: usize,
     nobody: SocketSet<'static>,
@@ -151,6 +153,7 @@ impl Tcp {
             key,
             connections: Slab::new(),
             by_tuple: HashMap::with_hasher(Keyed::default()),
+            held: Held::new(),
             last: 0,
             nobody: SocketSet::new(vec![]),
             time_wait: TimeWait::new(),
@@ -384,7 +387,10 @@ impl Tcp {
         if tuple.local.port() == 0 || tuple.remote.port() == 0 {
             return false;
         }
-        let (opens, ack, resets) = (tcp.syn() && !tcp.ack(), tcp.ack(), tcp.rst());
+        let (opens, resets) = (tcp.syn() && !tcp.ack(), tcp.rst());
+        if !self.held.superseded(&tuple, &tcp) {
+            self.release(shared, core);
+        }
         let mut found = self.find(&tuple);
         if let Some(index) = found
             && opens
@@ -422,9 +428,28 @@ impl Tcp {
             },
             None => return self.refuse(shared, core, packet),
         };
+        if !self.held.hold(&tuple, packet, header) {
+            self.process(shared, core, index, packet);
+        }
+        true
+    }
+
+    /// Gives an acknowledgement that waited to its connection.
+    fn release(&mut self, shared: &mut Shared, core: &mut Core) {
+        if let Some((tuple, mut packet, len)) = self.held.take()
+            && let Some(index) = self.find(&tuple)
+        {
+            self.process(shared, core, index, &mut packet[..len]);
+        }
+    }
+
+    /// Gives a segment to its connection.
+    fn process(&mut self, shared: &mut Shared, core: &mut Core, index: usize, packet: &mut [u8]) {
+        let header = usize::from(Ipv4Packet::new_unchecked(&*packet).header_len());
+        let mut tcp = TcpPacket::new_unchecked(&mut packet[header..]);
+        let resets = tcp.rst();
         let connection = &mut self.connections[index];
-        if ack {
-            let mut tcp = TcpPacket::new_unchecked(&mut packet[header..]);
+        if tcp.ack() {
             let number = tcp.ack_number();
             tcp.set_ack_number(TcpSeqNumber(number.0.wrapping_sub(connection.isn as i32)));
         }
@@ -442,7 +467,6 @@ impl Tcp {
             connection.reset |= matches!(connection.tcp().state(), State::Closed | State::Listen);
         }
         self.mark(index);
-        true
     }
 
     #[inline]
@@ -563,6 +587,7 @@ impl Tcp {
 
     /// See [`Family::settle`](crate::family::Family::settle).
     pub fn settle(&mut self, shared: &mut Shared, core: &mut Core) -> bool {
+        self.release(shared, core);
         while let Some(index) = self.starved.pop() {
             if self.connections.contains(index) {
                 self.mark(index);

@@ -109,7 +109,13 @@ impl Device for Wire<'_> {
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Tx<'_>> {
-        self.links.room().then_some(Tx { links: self.links, now: self.now, isn: self.isn, last: self.last, sent: &mut self.sent })
+        self.links.room().then_some(Tx {
+            links: self.links,
+            now: self.now,
+            isn: self.isn,
+            last: self.last,
+            sent: &mut self.sent,
+        })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
