@@ -258,5 +258,13 @@ fn read_answer(query: &Message<Vec<u8>>, bytes: &[u8]) -> Option<Result<Vec<IpAd
     Some(if found.is_empty() { Err(ResolveError::NotFound) } else { Ok(found) })
 }
 
+/// For tests of the parser: what `bytes` answer to the question, with
+/// identifier 0, for the IPv4 addresses of `host`.
+#[cfg(any(test, feature = "fake"))]
+#[doc(hidden)]
+pub fn read_answer_to(host: &str, bytes: &[u8]) -> Option<Result<Vec<IpAddr>, ResolveError>> {
+    read_answer(&query(0, &name(host).ok()?, Rtype::A).ok()?, bytes)
+}
+
 #[cfg(test)]
 mod tests;
