@@ -2,6 +2,8 @@
 # make test     runs all tests
 # make image    builds the seL4 image, build/loader.img
 # make check    format and lints
+# make verify   models of the rings (loom), and unit tests under Miri
+# make fuzz     each fuzz target for FUZZ_SECONDS
 # make clean    removes all that was built
 #
 # What is missing on this machine is got first: see tools/setup.sh, tools/sdk.py.
@@ -13,6 +15,7 @@ export HTTP_PORT       ?= 8080
 export ECHO_PORT       ?= 7007
 export FORWARD         ?=
 export HOSTED          ?=
+export FUZZ_SECONDS    ?= 20
 # Built programs are looked for in target/.
 unexport CARGO_TARGET_DIR
 
@@ -22,7 +25,7 @@ SYSTEM := $(CARGO) run --quiet --release -p strait-system --
 SOURCES := --system microkit.system --config strait.toml --search build
 
 .PHONY: run image hosted test check clean setup host archive config
-.PHONY: check-root check-sel4 check-system test-unit verify test-linux test-hosted test-readme test-qemu test-qemu-few
+.PHONY: check-root check-sel4 check-system test-unit verify fuzz test-linux test-hosted test-readme test-qemu test-qemu-few
 .DELETE_ON_ERROR:
 
 run:
@@ -84,8 +87,13 @@ verify: host
 	RUSTFLAGS="--cfg loom" $(CARGO) test --locked --release --target-dir target/loom -p strait-ring --test loom
 	@if rustup component list --installed --toolchain nightly 2>/dev/null | grep -q '^miri'; then \
 	    PROPTEST_CASES=3 MIRIFLAGS="-Zmiri-ignore-leaks -Zmiri-permissive-provenance -Zmiri-disable-isolation" \
-	    $(CARGO) +nightly miri test --locked --target-dir target/miri -p strait-ring --lib; \
-	else echo 'Miri is not here: `rustup toolchain install nightly --component miri` gets it'; fi
+	    $(CARGO) +nightly miri test --locked --target-dir target/miri -p strait-ring -p strait-abi -p strait-pd --lib; \
+	else echo '!!! SKIPPED: Miri, which is not here; `rustup toolchain install nightly --component miri` gets it'; fi
+
+# The parsers, and the boundaries to peers that are not trusted, with whatever
+# libFuzzer comes up with. Says so and succeeds where there is no nightly.
+fuzz: host
+	@fuzz/run
 
 # The tests themselves, against sockets that are known to be right.
 test-linux: archive
