@@ -207,7 +207,6 @@ pub const PROGRAMS: &[Program] = &[
     },
     Program { name: "netstat", sessions: &[&NET], settings: &[key("port", Kind::Port)], ..NOTHING },
     Program { name: "fetch", sessions: &[&NET], settings: &[key("url", Kind::HttpUrl)], ..NOTHING },
-    Program { name: "netstat", sessions: &[&NET], settings: &[key("port", Kind::Port)], ..NOTHING },
 ];
 
 /// The program called `name`, if it is one of this repository.
