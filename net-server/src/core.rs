@@ -30,12 +30,22 @@ pub struct Session {
     pub slots: Vec<Option<SocketId>>,
     /// Sockets that it owns, with or without a place.
     pub sockets: usize,
+    /// When its sockets are looked at because pages were short; `u64::MAX` if
+    /// they were not.
+    pub relief: u64,
 }
 
 impl Session {
     pub fn new(channel: Channel, region: SessionRegion) -> Self {
         region.set_version();
-        Self { channel, region, arena: region.arena(), slots: alloc::vec![None; region.sockets()], sockets: 0 }
+        Self {
+            channel,
+            region,
+            arena: region.arena(),
+            slots: alloc::vec![None; region.sockets()],
+            sockets: 0,
+            relief: u64::MAX,
+        }
     }
 
     /// Most sockets that it may own, connections that it has not accepted yet
@@ -148,6 +158,18 @@ impl Core {
         self.detach(id);
         if let Some(socket) = self.sockets.try_remove(id) {
             self.sessions[socket.session].sockets -= 1;
+        }
+    }
+
+    /// Takes back pages whose data a session's client has read without telling.
+    pub fn reclaim(&mut self, session: usize) {
+        for slot in 0..self.sessions[session].slots.len() {
+            if let Some(id) = self.sessions[session].slots[slot]
+                && let Some((rings, arena, _)) = self.rings(id)
+                && let Err(error) = rings.rx.reclaim(arena)
+            {
+                self.punish(id, error);
+            }
         }
     }
 

@@ -146,6 +146,7 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
             return Err(Errno::ENOTTY);
         }
         Request::Counters => {
+            (0..core.sessions.len()).for_each(|s| core.reclaim(s));
             let counters = counters(core, session);
             let mut answer = Answer::EMPTY;
             answer.len = postcard::to_slice(&counters, &mut answer.bytes).map_err(|_| Errno::EIO)?.len();

@@ -53,6 +53,9 @@ use crate::{
 /// Frames taken in before the sockets are settled: bounds how long data that is
 /// there waits for data that comes.
 const FRAMES_PER_ROUND: usize = 64;
+/// How long after pages were short the sockets of the session are looked at, in
+/// nanoseconds.
+const RELIEF: u64 = 10_000_000;
 /// A timer set earlier than needed by up to this many nanoseconds is left as it
 /// is.
 const TIMER_SLACK: u64 = 1_000_000;
@@ -106,6 +109,8 @@ pub struct NetServer {
     armed: Option<u64>,
     /// The earliest deadline of all.
     due: u64,
+    /// The earliest relief of a session.
+    relief: u64,
     scratch: Vec<usize>,
 }
 
@@ -182,6 +187,7 @@ pub fn start(env: Environment) -> Result<NetServer, StartError> {
         awake: 0,
         armed: None,
         due: 0,
+        relief: u64::MAX,
         scratch: Vec::new(),
     };
     server.log.line(format_args!("{mac}, MTU {mtu}, {} sessions", server.core.sessions.len()));
@@ -313,6 +319,24 @@ impl NetServer {
         }
     }
 
+    /// Looks after all sockets of sessions that were short of pages: some wait
+    /// for what others have given back, or hold what their client has read.
+    fn relieve(&mut self) {
+        let Self { core, families, .. } = self;
+        for session in 0..core.sessions.len() {
+            if core.sessions[session].relief > core.now {
+                continue;
+            }
+            core.sessions[session].relief = u64::MAX;
+            core.reclaim(session);
+            for slot in 0..core.sessions[session].slots.len() {
+                if let Some(id) = core.sessions[session].slots[slot] {
+                    families.get(core.sockets[id].family).doorbell(core, id);
+                }
+            }
+        }
+    }
+
     /// Asks everyone to notify of new work. Returns whether there is some
     /// already.
     fn arm(&mut self) -> bool {
@@ -335,6 +359,7 @@ impl NetServer {
         if now < self.due {
             return;
         }
+        self.relieve();
         self.core.links.tick(now);
         if let Some(dhcp) = &mut self.dhcp
             && dhcp.deadline().is_some_and(|d| d <= now)
@@ -374,6 +399,13 @@ impl NetServer {
                 self.pd.notify(channel);
             }
         }
+        self.relief = u64::MAX;
+        for session in &mut self.core.sessions {
+            if session.arena.take_short() {
+                session.relief = session.relief.min(self.core.now + RELIEF);
+            }
+            self.relief = self.relief.min(session.relief);
+        }
         self.set_timer();
         self.flush()
     }
@@ -381,7 +413,7 @@ impl NetServer {
     fn set_timer(&mut self) {
         let dhcp = self.dhcp.as_ref().and_then(Dhcp::deadline).unwrap_or(u64::MAX);
         let links = self.core.links.deadline().unwrap_or(u64::MAX);
-        let at = self.families.deadline().unwrap_or(u64::MAX).min(links).min(dhcp);
+        let at = self.families.deadline().unwrap_or(u64::MAX).min(links).min(dhcp).min(self.relief);
         self.due = at;
         if at == u64::MAX || self.armed.is_some_and(|armed| armed <= at.saturating_add(TIMER_SLACK)) {
             return;

@@ -14,6 +14,7 @@ pub struct Arena {
     free: Vec<Page>,
     total: usize,
     low_water: usize,
+    short: bool,
 }
 
 impl Arena {
@@ -21,12 +22,15 @@ impl Arena {
     pub fn new(first: Page, end: Page) -> Self {
         // Lowest numbers first out, so that a quiet client touches few pages.
         let free: Vec<Page> = (first..end).rev().collect();
-        Self { total: free.len(), low_water: free.len(), free }
+        Self { total: free.len(), low_water: free.len(), short: false, free }
     }
 
     /// A free page, if there is one.
     pub fn alloc(&mut self) -> Option<Page> {
-        let page = self.free.pop()?;
+        let Some(page) = self.free.pop() else {
+            self.short = true;
+            return None;
+        };
         self.low_water = self.low_water.min(self.free.len());
         Some(page)
     }
@@ -35,6 +39,11 @@ impl Arena {
     pub fn free(&mut self, page: Page) {
         debug_assert!(!self.free.contains(&page));
         self.free.push(page);
+    }
+
+    /// Whether there was no page for somebody since this was asked last.
+    pub fn take_short(&mut self) -> bool {
+        core::mem::take(&mut self.short)
     }
 
     /// Pages in use now.

@@ -48,10 +48,14 @@ fn pattern(from: usize, n: usize) -> Vec<u8> {
 }
 
 fn pair(w: &mut World) -> (ClientSocket, SocketHandle) {
+    pair_from(w, 40_000)
+}
+
+fn pair_from(w: &mut World, port: u16) -> (ClientSocket, SocketHandle) {
     let listener = listen(w, 7, 4);
-    let h = dial(w, 40_000, 7);
+    let h = dial(w, port, 7);
     let (s, peer) = accept(w, listener);
-    assert_eq!(peer.to_inet().unwrap(), peer_addr(40_000));
+    assert_eq!(peer.to_inet().unwrap(), peer_addr(port));
     w.call(&Request::Close { socket: listener }).unwrap();
     (s, h)
 }
@@ -333,4 +337,35 @@ fn a_peer_that_takes_nothing_does_not_hold_a_closed_socket_for_ever() {
     assert_eq!(w.peer.sockets.get::<Socket>(h).state(), State::Closed);
     let c = w.counters();
     assert_eq!((c.sockets_all, c.pages, c.buffer_bytes), (0, 0, 0));
+}
+
+#[test]
+fn who_waits_for_pages_gets_those_that_others_give_back() {
+    let mut w = World::with_session(64 * 1024);
+    let (mut a, h) = pair(&mut w);
+    // The peer fills the session through one connection, whose client reads
+    // nothing.
+    for _ in 0..400 {
+        let tcp = w.peer.sockets.get_mut::<Socket>(h);
+        if tcp.can_send() {
+            tcp.send_slice(&[7; 40_000]).unwrap();
+        }
+        w.step(1_000_000);
+    }
+    // Another one has no page to write to.
+    let (mut b, k) = pair_from(&mut w, 40_001);
+    let data = pattern(0, 20_000);
+    let mut sent = write(&mut w, &mut b, &data);
+    for _ in 0..100 {
+        w.step(1_000_000);
+    }
+    assert_eq!((sent, b.tx.room()), (0, 0), "the test must bring about what it is about");
+    // The first client reads, and tells nobody.
+    let n = a.rx.available();
+    a.rx.consume(n);
+    w.until(100, |_| b.tx.room() > 0);
+    w.until(1000, |w| {
+        sent += if sent < data.len() { write(w, &mut b, &data[sent..]) } else { 0 };
+        w.peer.sockets.get::<Socket>(k).recv_queue() == data.len()
+    });
 }
