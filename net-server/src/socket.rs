@@ -68,7 +68,8 @@ impl Rings {
     /// was not seen to wait: it may have looked just before.
     pub fn grant(&mut self, arena: &mut Arena, most: u32) -> bool {
         let (room, wanted) = (self.tx.room(), self.tx.wanted());
-        if wanted == 0 && room >= self.window / 2 {
+        if wanted == 0 && room >= self.window {
+            // All of it is there yet.
             return false;
         }
         if room < self.window / 4 {
