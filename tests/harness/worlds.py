@@ -76,14 +76,17 @@ class System:
         """What the components said so far."""
         return self.log_path.read_text(errors="replace")
 
-    def wait_until_ready(self, port=80, seconds=60):
-        """Waits until `port` accepts connections; returns the seconds since start."""
+    def wait_until_ready(self, ports=(80, 7, 15), seconds=60):
+        """Waits until all `ports` accept connections: components start one after the other."""
+        waiting = list(ports)
         while time.monotonic() < self.started + seconds:
             if self.process.poll() is not None or self.link.complaint():
                 break
             try:
-                socket.create_connection((GUEST, port), timeout=1).close()
-                return time.monotonic() - self.started
+                socket.create_connection((GUEST, waiting[0]), timeout=1).close()
+                waiting.pop(0)
+                if not waiting:
+                    return
             except OSError:
                 time.sleep(0.05)
         raise RuntimeError(f"{self.link.complaint() or 'the system did not come up'}; its log:\n{self.log()[-4000:]}")
