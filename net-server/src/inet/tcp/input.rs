@@ -1,0 +1,197 @@
+//! Segments on their way in: which connection they belong to, and what becomes
+//! of those that belong to none.
+
+use core::net::SocketAddr;
+
+use smoltcp::{
+    socket::tcp::State,
+    time::Duration,
+    wire::{IpListenEndpoint, Ipv4Packet, TcpPacket, TcpSeqNumber},
+};
+use strait_abi::Errno;
+use strait_abi::socket as c;
+
+use super::{ACCEPT_TIMEOUT, Endpoint, HANDSHAKE, LastSent, Shared, TCP, Tcp, Tuple, Wire, checksum, time_wait};
+use crate::{core::Core, link::dhcp::instant, socket::SocketId};
+
+impl Tcp {
+    /// A segment arrived, in a valid IPv4 packet for this host.
+    pub fn input(&mut self, shared: &mut Shared, core: &mut Core, packet: &mut [u8]) -> bool {
+        if checksum::transport(packet) != 0 {
+            return false;
+        }
+        let ip = Ipv4Packet::new_unchecked(&*packet);
+        let header = usize::from(ip.header_len());
+        let (source, target) = (ip.src_addr(), ip.dst_addr());
+        if source.is_unspecified() || target.is_unspecified() {
+            return false;
+        }
+        let Ok(tcp) = TcpPacket::new_checked(&packet[header..]) else { return false };
+        let tuple = Tuple {
+            local: SocketAddr::new(target.into(), tcp.dst_port()),
+            remote: SocketAddr::new(source.into(), tcp.src_port()),
+        };
+        if tuple.local.port() == 0 || tuple.remote.port() == 0 {
+            return false;
+        }
+        let (opens, resets) = (tcp.syn() && !tcp.ack(), tcp.rst());
+        if !self.held.superseded(&tuple, &tcp) {
+            self.release(shared, core);
+        }
+        let mut found = self.find(&tuple);
+        if let Some(index) = found
+            && opens
+            && self.connections[index].tcp().state() == State::TimeWait
+        {
+            // RFC 9293 3.10.7.4: a new incarnation may begin.
+            self.end(shared, core, index);
+            found = None;
+        }
+        if found.is_none()
+            && let Some(last) = self.time_wait.get(&tuple, core.now)
+        {
+            if opens {
+                self.time_wait.remove(&tuple);
+            } else {
+                // What repeats is acknowledged again; a RST is not believed
+                // (RFC 1337).
+                let asks = tcp.fin() || !tcp.payload().is_empty();
+                if asks && !resets {
+                    time_wait::acknowledge(core, &tuple, last);
+                }
+                return true;
+            }
+        }
+        let index = match found {
+            Some(index) => index,
+            None if opens => match shared.ports.listener(TCP, tuple.local) {
+                Some(listener) => match self.begin(shared, core, listener, tuple) {
+                    Ok(index) => index,
+                    // As Linux: beyond the backlog a SYN is dropped, so that
+                    // the peer tries again.
+                    Err(_) => return false,
+                },
+                None => return self.refuse(shared, core, packet),
+            },
+            None => return self.refuse(shared, core, packet),
+        };
+        if !self.held.hold(&tuple, packet, header) {
+            self.process(shared, core, index, packet);
+        }
+        true
+    }
+
+    /// Gives an acknowledgement that waited to its connection.
+    pub(super) fn release(&mut self, shared: &mut Shared, core: &mut Core) {
+        if let Some((tuple, mut packet, len)) = self.held.take()
+            && let Some(index) = self.find(&tuple)
+        {
+            self.process(shared, core, index, &mut packet[..len]);
+        }
+    }
+
+    /// Gives a segment to its connection.
+    fn process(&mut self, shared: &mut Shared, core: &mut Core, index: usize, packet: &mut [u8]) {
+        let header = usize::from(Ipv4Packet::new_unchecked(&*packet).header_len());
+        let mut tcp = TcpPacket::new_unchecked(&mut packet[header..]);
+        let resets = tcp.rst();
+        let connection = &mut self.connections[index];
+        if tcp.ack() {
+            let number = tcp.ack_number();
+            tcp.set_ack_number(TcpSeqNumber(number.0.wrapping_sub(connection.isn as i32)));
+        }
+        let before = connection.tcp().state();
+        let mut wire = Wire {
+            packet: Some(packet),
+            links: &mut core.links,
+            now: core.now,
+            isn: connection.isn,
+            last: &mut connection.last,
+            sent: 0,
+        };
+        shared.interface.poll_ingress_single(instant(core.now), &mut wire, &mut connection.set);
+        if resets && before != State::Closed {
+            connection.reset |= matches!(connection.tcp().state(), State::Closed | State::Listen);
+        }
+        self.mark(index);
+    }
+
+    #[inline]
+    fn find(&mut self, tuple: &Tuple) -> Option<usize> {
+        if self.connections.get(self.last).is_some_and(|c| c.tuple == *tuple) {
+            return Some(self.last);
+        }
+        let index = *self.by_tuple.get(tuple)?;
+        self.last = index;
+        Some(index)
+    }
+
+    /// Answers a segment that belongs to nothing: with a RST, if at all.
+    fn refuse(&mut self, shared: &mut Shared, core: &mut Core, packet: &[u8]) -> bool {
+        let last = &mut LastSent::default();
+        let mut wire = Wire { packet: Some(packet), links: &mut core.links, now: core.now, isn: 0, last, sent: 0 };
+        shared.interface.poll_ingress_single(instant(core.now), &mut wire, &mut self.nobody);
+        false
+    }
+
+    /// A SYN for a listener: makes the connection that takes it.
+    fn begin(
+        &mut self,
+        shared: &mut Shared,
+        core: &mut Core,
+        listener: SocketId,
+        tuple: Tuple,
+    ) -> Result<usize, Errno> {
+        let queue = core.queue(listener).filter(|q| !q.full()).ok_or(Errno::ENOBUFS)?;
+        if queue.busy() {
+            // A handshake takes as long as the way there and back, unless the
+            // peer does not exist. So the oldest makes room when it is old
+            // enough: a flood of SYNs keeps nobody out for long.
+            let oldest = *queue.incomplete.front().ok_or(Errno::ENOBUFS)?;
+            let oldest = shared.endpoints[core.sockets[oldest].state].connection.ok_or(Errno::ENOBUFS)?;
+            if core.now - self.connections[oldest].began < HANDSHAKE {
+                return Err(Errno::ENOBUFS);
+            }
+            self.end(shared, core, oldest);
+        }
+        let parent = &core.sockets[listener];
+        let (session, family, domain, options, state) =
+            (parent.session, parent.family, parent.domain, parent.options, parent.state);
+        let id = core.add(session, family, domain, c::SOCK_STREAM, TCP)?;
+        let index = match self.add(core, id, tuple) {
+            Ok(index) => index,
+            Err(errno) => {
+                core.remove(id);
+                return Err(errno);
+            }
+        };
+        let parent = &shared.endpoints[state];
+        let (ttl, nodelay, keep_idle, user_timeout) =
+            (parent.ttl, parent.nodelay, parent.keep_idle, parent.user_timeout);
+        core.sockets[id].options = options;
+        core.sockets[id].state = shared.endpoints.insert(Endpoint {
+            local: Some(tuple.local),
+            peer: Some(tuple.remote),
+            connection: Some(index),
+            ttl,
+            nodelay,
+            keep_idle,
+            user_timeout,
+            ..Endpoint::new()
+        });
+        if let Some(queue) = core.queue(listener) {
+            queue.incomplete.push_back(id);
+        }
+        let connection = &mut self.connections[index];
+        connection.listener = Some(listener);
+        let tcp = connection.tcp();
+        tcp.set_timeout(Some(Duration::from_millis(ACCEPT_TIMEOUT)));
+        let at = IpListenEndpoint { addr: Some(tuple.local.ip().into()), port: tuple.local.port() };
+        if tcp.listen(at).is_err() {
+            self.end(shared, core, index);
+            return Err(Errno::EIO);
+        }
+        self.apply_options(shared, core, id);
+        Ok(index)
+    }
+}

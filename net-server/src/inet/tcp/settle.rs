@@ -1,0 +1,278 @@
+//! The end of a turn: data moves between rings and smoltcp, what can be sent is
+//! sent, and the client learns what changed.
+
+use core::sync::atomic::{Ordering, fence};
+
+use smoltcp::{
+    iface::PollResult,
+    socket::tcp::{Socket, State},
+};
+use strait_abi::{Errno, session::status};
+
+use super::{BURST, LAZY_PAGES, PATIENCE, Shared, Tcp, Wire};
+use crate::{core::Core, link::dhcp::instant, socket::SocketId};
+
+impl Tcp {
+    /// Sends what the connection may send. Returns when it must be looked at
+    /// again; 0 if it has more to send at once.
+    pub(super) fn transmit(&mut self, shared: &mut Shared, core: &mut Core, index: usize) -> Option<u64> {
+        let connection = &mut self.connections[index];
+        let at = instant(core.now);
+        let full = core.links.mtu();
+        // After a full packet there is most likely another: it is tried
+        // without asking.
+        let mut ask = true;
+        for _ in 0..BURST {
+            if ask {
+                let due = shared.interface.poll_at(at, &connection.set)?;
+                if due > at {
+                    return Some((due.total_micros() as u64).saturating_mul(1000));
+                }
+            }
+            let mut wire = Wire {
+                packet: None,
+                links: &mut core.links,
+                now: core.now,
+                isn: connection.isn,
+                last: &mut connection.last,
+                sent: 0,
+            };
+            let idle = shared.interface.poll_egress(at, &mut wire, &mut connection.set) == PollResult::None;
+            if idle && (ask || wire.links.starved()) {
+                if wire.links.starved() {
+                    self.starved.push(index);
+                }
+                // What could be done was done: not again before some time.
+                return Some(core.now + 1_000_000);
+            }
+            ask = wire.sent < full;
+        }
+        Some(0)
+    }
+
+    /// See [`Family::settle`](crate::family::Family::settle).
+    pub fn settle(&mut self, shared: &mut Shared, core: &mut Core) -> bool {
+        self.release(shared, core);
+        while let Some(index) = self.starved.pop() {
+            if self.connections.contains(index) {
+                self.mark(index);
+            }
+        }
+        if self.dirty.is_empty() {
+            return false;
+        }
+        let mut more = false;
+        core::mem::swap(&mut self.dirty, &mut self.turn);
+        for i in 0..self.turn.len() {
+            let index = self.turn[i];
+            if self.connections.contains(index) {
+                more |= self.settle_index(shared, core, index);
+            }
+        }
+        self.turn.clear();
+        more
+    }
+
+    /// Settles the connection of a socket now.
+    pub fn settle_one(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) {
+        if let Some(index) = shared.endpoints[core.sockets[id].state].connection {
+            self.settle_index(shared, core, index);
+        }
+    }
+
+    pub(super) fn settle_index(&mut self, shared: &mut Shared, core: &mut Core, index: usize) -> bool {
+        self.connections[index].dirty = false;
+        let drain = self.exchange(core, index);
+        let due = self.transmit(shared, core, index);
+        if self.follow(shared, core, index, drain) {
+            return false;
+        }
+        let connection = &mut self.connections[index];
+        if due == Some(0) {
+            self.mark(index);
+        } else if let Some(at) = due.into_iter().chain(connection.give_up.map(|(at, _)| at)).min()
+            && at < connection.queued
+        {
+            let earlier = core::mem::replace(&mut connection.queued, at);
+            self.timers.remove(&(earlier, index));
+            self.timers.insert((at, index));
+        }
+        self.connections[index].dirty
+    }
+
+    /// Moves data between the rings and smoltcp. Returns whether the client
+    /// should tell when it has read its ring empty.
+    fn exchange(&mut self, core: &mut Core, index: usize) -> bool {
+        let connection = &mut self.connections[index];
+        let (id, shut_read) = (connection.socket, connection.shut_read);
+        let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
+        let (mut moved, mut drain, mut broken) = (false, false, None);
+        if let Some((rings, arena, options)) = core.rings(id) {
+            match rings.rx.reclaim(arena) {
+                Ok(()) => {
+                    while tcp.can_recv() {
+                        let limit = options.receive_buffer;
+                        let take = |bytes: &mut [u8]| {
+                            let n = if shut_read { bytes.len() } else { rings.rx.push(arena, limit, bytes) };
+                            (n, n)
+                        };
+                        match tcp.recv(take) {
+                            Ok(n) if n > 0 => moved = true,
+                            _ => break,
+                        }
+                    }
+                    rings.rx.publish();
+                    drain = tcp.can_recv() || rings.rx.pages() > LAZY_PAGES;
+                }
+                Err(error) => broken = Some(error),
+            }
+            match rings.tx.available() {
+                Ok(mut left) => {
+                    while left > 0 && tcp.can_send() {
+                        let take = |bytes: &mut [u8]| {
+                            let n = bytes.len().min(left as usize);
+                            (n, if rings.tx.copy(0, &mut bytes[..n]).is_some() { n } else { 0 })
+                        };
+                        match tcp.send(take) {
+                            Ok(n) if n > 0 => {
+                                rings.tx.consume(n as u32, arena);
+                                left -= n as u32;
+                            }
+                            _ => break,
+                        }
+                    }
+                    if connection.connected && !connection.fin_wanted {
+                        moved |= rings.grant(arena, options.send_buffer);
+                    } else if connection.fin_wanted && left == 0 && !connection.fin_sent {
+                        connection.fin_sent = true;
+                        tcp.close();
+                    }
+                }
+                Err(error) => broken = Some(error),
+            }
+        } else if connection.fin_wanted && !connection.fin_sent {
+            connection.fin_sent = true;
+            tcp.close();
+        }
+        if let Some(error) = broken {
+            tcp.abort();
+            core.punish(id, error);
+        }
+        if moved {
+            core.event(id);
+        }
+        drain
+    }
+
+    /// Acts on the state that smoltcp is in now. Returns whether the connection
+    /// ended.
+    fn follow(&mut self, shared: &mut Shared, core: &mut Core, index: usize, drain: bool) -> bool {
+        let connection = &mut self.connections[index];
+        let id = connection.socket;
+        let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
+        let state = tcp.state();
+        let synchronised = !matches!(state, State::Closed | State::Listen | State::SynSent | State::SynReceived);
+        if synchronised && !connection.connected {
+            connection.connected = true;
+            if let Some(listener) = connection.listener.take()
+                && let Some(queue) = core.queue(listener)
+            {
+                queue.leave(id);
+                queue.complete.push_back(id);
+                core.update_listener(listener);
+            }
+            self.apply_options(shared, core, id);
+            self.mark(index);
+        }
+        let connection = &mut self.connections[index];
+        let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
+        let unread = tcp.can_recv();
+        // A listener's connection that was reset or timed out before it stood.
+        if connection.listener.is_some() && matches!(state, State::Closed | State::Listen) {
+            self.end(shared, core, index);
+            return true;
+        }
+        let Some(socket) = core.sockets.get(id) else {
+            self.end(shared, core, index);
+            return true;
+        };
+        let open = socket.open;
+        if !open && connection.fin_sent && socket.slot.is_some() {
+            core.detach(id);
+        }
+        if state == State::Closed && open && core.sockets[id].error.is_none() {
+            let failure = match (connection.connected, connection.reset) {
+                (false, true) => Some(Errno::ECONNREFUSED),
+                (false, false) => Some(Errno::ETIMEDOUT),
+                (true, true) => Some(Errno::ECONNRESET),
+                // Both sides closed in order, or the peer is gone.
+                (true, false) => (!connection.fin_sent).then_some(Errno::ETIMEDOUT),
+            };
+            if let Some(errno) = failure {
+                core.set_error(id, errno);
+            }
+        }
+        let (shut_read, shut_write) = (connection.shut_read, connection.fin_wanted);
+        let mut word = 0;
+        if connection.connected {
+            word |= status::CONNECTED;
+            let eof = shut_read || !tcp.may_recv() && !unread;
+            word |= if eof { status::IN | status::RDHUP } else { 0 };
+            word |= if shut_write || !tcp.may_send() { status::WRSHUT } else { 0 };
+            word |= status::OUT;
+            if state == State::Closed && !unread || eof && shut_write {
+                word |= status::HUP;
+            }
+            word |= if drain || unread { status::RING_ON_DRAIN } else { 0 };
+        } else if state == State::Closed {
+            word |= status::OUT | status::HUP | status::IN;
+        }
+        let asked = core.sockets[id].status & status::RING_ON_DRAIN != 0;
+        core.set_status(id, word);
+        if word & status::RING_ON_DRAIN != 0 && !asked {
+            // A client that read the ring empty before it could see the bit
+            // will not ring: look once more.
+            fence(Ordering::SeqCst);
+            if let Some((rings, arena, _)) = core.rings(id)
+                && rings.rx.reclaim(arena).is_ok()
+                && rings.rx.used() == 0
+            {
+                self.mark(index);
+            }
+        }
+        let connection = &mut self.connections[index];
+        if state == State::TimeWait && !open && !core.links.starved() {
+            // Nothing of it is needed but what answers a repeated FIN.
+            let (tuple, last) = (connection.tuple, connection.last);
+            self.end(shared, core, index);
+            self.time_wait.insert(tuple, last, core.now);
+            return true;
+        }
+        if !open && state != State::Closed && self.gives_up(core, index) {
+            self.abort(shared, core, index);
+            return true;
+        }
+        if state == State::Closed && !(open && unread) {
+            self.end(shared, core, index);
+            return true;
+        }
+        false
+    }
+
+    /// Whether the peer of a closed socket has had its time and used none of it.
+    fn gives_up(&mut self, core: &mut Core, index: usize) -> bool {
+        let connection = &mut self.connections[index];
+        let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
+        let in_ring = core.rings(connection.socket).and_then(|(r, ..)| r.tx.available().ok()).unwrap_or(0) as usize;
+        // The FIN, and the peer's.
+        let ends = 1 + usize::from(tcp.state() != State::FinWait2);
+        let left = tcp.send_queue() + in_ring + ends;
+        match connection.give_up {
+            Some((at, before)) if left >= before => at <= core.now,
+            _ => {
+                connection.give_up = Some((core.now + PATIENCE, left));
+                false
+            }
+        }
+    }
+}
