@@ -21,7 +21,6 @@ mod engine;
 mod family;
 mod hash;
 mod inet;
-#[allow(unsafe_code)]
 mod link;
 mod socket;
 #[cfg(test)]

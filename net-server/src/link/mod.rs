@@ -6,6 +6,7 @@
 //! others; here each destination has its own state and a short queue.
 
 pub mod dhcp;
+#[allow(unsafe_code)]
 pub mod eth;
 pub mod neighbor;
 
