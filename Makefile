@@ -118,4 +118,4 @@ test-qemu-few: image
 	tests/run --world qemu -k 'small_file or each_byte'
 
 clean:
-	rm -rf build target sel4/target
+	rm -rf build target sel4/target fuzz/target
