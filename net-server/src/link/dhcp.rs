@@ -6,13 +6,13 @@ use core::net::Ipv4Addr;
 
 use smoltcp::{
     iface::{Config, Interface, SocketHandle, SocketSet},
-    phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken},
+    phy::{Device, DeviceCapabilities, Medium, TxToken},
     socket::dhcpv4,
     time::Instant,
     wire::{EthernetAddress, IpCidr},
 };
 
-use super::Ipv4Config;
+use super::{Arrived, Ipv4Config};
 
 const CLIENT_PORT: u16 = 68;
 const ARP: u16 = 0x0806;
@@ -34,14 +34,7 @@ struct Port<'a> {
     out: &'a mut Vec<Vec<u8>>,
 }
 
-struct Rx<'a>(&'a [u8]);
 struct Tx<'a>(&'a mut Vec<Vec<u8>>);
-
-impl RxToken for Rx<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(self.0)
-    }
-}
 
 impl TxToken for Tx<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
@@ -54,7 +47,7 @@ impl TxToken for Tx<'_> {
 
 impl Device for Port<'_> {
     type RxToken<'b>
-        = Rx<'b>
+        = Arrived<'b>
     where
         Self: 'b;
     type TxToken<'b>
@@ -62,8 +55,8 @@ impl Device for Port<'_> {
     where
         Self: 'b;
 
-    fn receive(&mut self, _: Instant) -> Option<(Rx<'_>, Tx<'_>)> {
-        Some((Rx(self.frame.take()?), Tx(self.out)))
+    fn receive(&mut self, _: Instant) -> Option<(Arrived<'_>, Tx<'_>)> {
+        Some((Arrived(self.frame.take()?), Tx(self.out)))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Tx<'_>> {

@@ -13,7 +13,10 @@ pub mod neighbor;
 use alloc::{collections::VecDeque, vec::Vec};
 use core::net::{IpAddr, Ipv4Addr};
 
-use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Cidr};
+use smoltcp::{
+    phy::RxToken,
+    wire::{ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Cidr},
+};
 use strait_abi::Errno;
 
 use self::{
@@ -48,6 +51,15 @@ pub struct Ipv4Config {
     pub gateway: Option<Ipv4Addr>,
     /// Name servers.
     pub dns: Vec<Ipv4Addr>,
+}
+
+/// A packet or frame that arrived, as smoltcp takes it.
+pub struct Arrived<'a>(pub &'a [u8]);
+
+impl RxToken for Arrived<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(self.0)
+    }
 }
 
 /// Where a packet goes.

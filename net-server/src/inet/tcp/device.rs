@@ -7,7 +7,10 @@ use smoltcp::{
     wire::{Ipv4Packet, TcpPacket, TcpSeqNumber},
 };
 
-use crate::{inet::checksum, link::Links};
+use crate::{
+    inet::checksum,
+    link::{Arrived, Links},
+};
 
 /// For one call of smoltcp.
 pub struct Wire<'a> {
@@ -31,19 +34,12 @@ pub struct LastSent {
     pub ack: u32,
 }
 
-pub struct Rx<'a>(&'a [u8]);
 pub struct Tx<'a> {
     links: &'a mut Links,
     now: u64,
     isn: u32,
     last: &'a mut LastSent,
     sent: &'a mut usize,
-}
-
-impl RxToken for Rx<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(self.0)
-    }
 }
 
 impl TxToken for Tx<'_> {
@@ -91,7 +87,7 @@ fn capabilities(mtu: usize) -> DeviceCapabilities {
 
 impl Device for Wire<'_> {
     type RxToken<'b>
-        = Rx<'b>
+        = Arrived<'b>
     where
         Self: 'b;
     type TxToken<'b>
@@ -99,12 +95,12 @@ impl Device for Wire<'_> {
     where
         Self: 'b;
 
-    fn receive(&mut self, _: Instant) -> Option<(Rx<'_>, Tx<'_>)> {
+    fn receive(&mut self, _: Instant) -> Option<(Arrived<'_>, Tx<'_>)> {
         // A packet is not taken without a buffer for its answer.
         if !self.links.room() {
             return None;
         }
-        let rx = Rx(self.packet.take()?);
+        let rx = Arrived(self.packet.take()?);
         Some((rx, Tx { links: self.links, now: self.now, isn: self.isn, last: self.last, sent: &mut self.sent }))
     }
 
