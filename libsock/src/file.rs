@@ -10,6 +10,7 @@ use strait_abi::{
 use zerocopy::FromBytes;
 
 use crate::{
+    posix::io::each_part,
     vfs::{Block, Vfs},
     wait::Waiter,
 };
@@ -180,20 +181,7 @@ impl OpenFile {
 
     /// readv(2).
     pub fn readv(&self, waiter: &Waiter, parts: &mut [&mut [u8]]) -> Result<usize, Errno> {
-        let mut done = 0;
-        for part in parts {
-            match self.read(waiter, part) {
-                Ok(n) => {
-                    done += n;
-                    if n < part.len() {
-                        break;
-                    }
-                }
-                Err(e) if done == 0 => return Err(e),
-                Err(_) => break,
-            }
-        }
-        Ok(done)
+        each_part(parts.iter_mut().map(|part| &mut **part), |part, _| self.read(waiter, part))
     }
 
     /// Sets or clears O_NONBLOCK, which means nothing to files.

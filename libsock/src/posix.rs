@@ -11,7 +11,7 @@
 
 mod control;
 mod files;
-mod io;
+pub(crate) mod io;
 mod options;
 mod poll;
 mod sockets;

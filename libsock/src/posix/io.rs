@@ -1,5 +1,7 @@
 //! Sending and receiving.
 
+use core::ops::Deref;
+
 use strait_abi::{
     Address, Errno,
     session::status,
@@ -11,6 +13,30 @@ use crate::{
     descriptor::{Fd, Object},
     socket::Socket,
 };
+
+/// Does `attempt` with one part after the other, telling it whether nothing was
+/// moved before, until one is not moved whole. An error counts only if nothing
+/// was moved.
+pub(crate) fn each_part<P: Deref<Target = [u8]>>(
+    parts: impl Iterator<Item = P>,
+    mut attempt: impl FnMut(P, bool) -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
+    let mut done = 0;
+    for part in parts {
+        let len = part.len();
+        match attempt(part, done == 0) {
+            Ok(n) => {
+                done += n;
+                if n < len {
+                    break;
+                }
+            }
+            Err(e) if done == 0 => return Err(e),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
+}
 
 pub(super) fn may_wait(socket: &Socket, flags: u32) -> bool {
     flags & MSG_DONTWAIT == 0 && !socket.nonblocking.get()
@@ -113,22 +139,9 @@ impl Process {
         if !socket.is_stream() {
             return self.read_record(&socket, parts);
         }
-        let mut done = 0;
-        for part in parts.iter_mut().filter(|part| !part.is_empty()) {
-            // Only the first may wait.
-            let flags = if done == 0 { 0 } else { MSG_DONTWAIT };
-            match self.receive(&socket, part, flags, None) {
-                Ok(n) => {
-                    done += n;
-                    if n < part.len() {
-                        break;
-                    }
-                }
-                Err(e) if done == 0 => return Err(e),
-                Err(_) => break,
-            }
-        }
-        Ok(done)
+        let parts = parts.iter_mut().map(|part| &mut **part).filter(|part| !part.is_empty());
+        // Only the first may wait.
+        each_part(parts, |part, first| self.receive(&socket, part, if first { 0 } else { MSG_DONTWAIT }, None))
     }
 
     fn read_record(&self, socket: &Socket, parts: &mut [&mut [u8]]) -> Result<usize, Errno> {
@@ -149,20 +162,8 @@ impl Process {
         if !socket.is_stream() {
             return self.transmit(&socket, &parts.concat(), 0, None);
         }
-        let mut done = 0;
-        for part in parts.iter().filter(|part| !part.is_empty()) {
-            match self.transmit(&socket, part, 0, None) {
-                Ok(n) => {
-                    done += n;
-                    if n < part.len() {
-                        break;
-                    }
-                }
-                Err(e) if done == 0 => return Err(e),
-                Err(_) => break,
-            }
-        }
-        Ok(done)
+        let parts = parts.iter().copied().filter(|part| !part.is_empty());
+        each_part(parts, |part, _| self.transmit(&socket, part, 0, None))
     }
 
     #[inline]
