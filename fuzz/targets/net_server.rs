@@ -13,7 +13,7 @@ use strait_abi::net::Request;
 use strait_net_server::{NetServer, start};
 use strait_pd::Message;
 use strait_ring::net_queue::Descriptor;
-use world::World;
+use world::{World, request};
 
 #[derive(Arbitrary, Debug)]
 enum Act {
@@ -32,27 +32,6 @@ enum Act {
     Packet(u8, Vec<u8>),
     Descriptor(u64, u16),
     Step(u32),
-}
-
-fn request(op: u8, socket: u16, bytes: &[u8]) -> Request<'_> {
-    const INET: [u8; 16] = [2, 0, 0, 7, 10, 0, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0];
-    let address = if bytes.len().is_multiple_of(2) { &INET[..] } else { bytes };
-    let number = bytes.first().copied().unwrap_or(0);
-    match op % 14 {
-        0 => Request::Close { socket },
-        1 => Request::Bind { socket, address },
-        2 => Request::Listen { socket, backlog: number.into() },
-        3 => Request::Accept { socket },
-        4 | 5 => Request::Connect { socket, address },
-        6 => Request::Shutdown { socket, how: number % 4 },
-        7 => Request::LocalAddress { socket },
-        8 => Request::PeerAddress { socket },
-        9 => Request::SetOption { socket, level: i32::from(number % 8), name: i32::from(number), value: bytes },
-        10 => Request::GetOption { socket, level: i32::from(number % 8), name: i32::from(number) },
-        11 => Request::Ioctl { socket, request: number.into(), argument: bytes },
-        12 => Request::Random { bytes: number.into() },
-        _ => Request::Counters,
-    }
 }
 
 fn sum(parts: &[&[u8]]) -> [u8; 2] {

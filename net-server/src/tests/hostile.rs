@@ -10,7 +10,7 @@ use strait_abi::{Address, Errno, net::Request, socket as c};
 use strait_pd::Message;
 use strait_ring::net_queue::Descriptor;
 
-use super::world::World;
+use super::world::{World, request};
 
 #[derive(Debug, Clone)]
 enum Act {
@@ -43,27 +43,6 @@ fn act() -> impl Strategy<Value = Act> {
         (0u64..200).prop_map(|b| Act::Descriptor(b * 1024, 2100)),
         (0u64..3_000_000_000).prop_map(Act::Step),
     ]
-}
-
-fn request(op: u8, socket: u16, bytes: &[u8]) -> Request<'_> {
-    const INET: [u8; 16] = [2, 0, 0, 7, 10, 0, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0];
-    let address = if bytes.len().is_multiple_of(2) { &INET[..] } else { bytes };
-    let number = bytes.first().copied().unwrap_or(0);
-    match op % 14 {
-        0 => Request::Close { socket },
-        1 => Request::Bind { socket, address },
-        2 => Request::Listen { socket, backlog: number.into() },
-        3 => Request::Accept { socket },
-        4 | 5 => Request::Connect { socket, address },
-        6 => Request::Shutdown { socket, how: number % 4 },
-        7 => Request::LocalAddress { socket },
-        8 => Request::PeerAddress { socket },
-        9 => Request::SetOption { socket, level: i32::from(number % 8), name: i32::from(number), value: bytes },
-        10 => Request::GetOption { socket, level: i32::from(number % 8), name: i32::from(number) },
-        11 => Request::Ioctl { socket, request: number.into(), argument: bytes },
-        12 => Request::Random { bytes: number.into() },
-        _ => Request::Counters,
-    }
 }
 
 fn packet(protocol: u8, payload: &[u8]) -> Vec<u8> {

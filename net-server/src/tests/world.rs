@@ -399,3 +399,25 @@ impl World {
         postcard::from_bytes(&bytes).unwrap()
     }
 }
+
+/// A control call made of a few bytes, for clients that ask for anything.
+pub fn request(op: u8, socket: u16, bytes: &[u8]) -> Request<'_> {
+    const INET: [u8; 16] = [2, 0, 0, 7, 10, 0, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0];
+    let address = if bytes.len().is_multiple_of(2) { &INET[..] } else { bytes };
+    let number = bytes.first().copied().unwrap_or(0);
+    match op % 14 {
+        0 => Request::Close { socket },
+        1 => Request::Bind { socket, address },
+        2 => Request::Listen { socket, backlog: number.into() },
+        3 => Request::Accept { socket },
+        4 | 5 => Request::Connect { socket, address },
+        6 => Request::Shutdown { socket, how: number % 4 },
+        7 => Request::LocalAddress { socket },
+        8 => Request::PeerAddress { socket },
+        9 => Request::SetOption { socket, level: i32::from(number % 8), name: i32::from(number), value: bytes },
+        10 => Request::GetOption { socket, level: i32::from(number % 8), name: i32::from(number) },
+        11 => Request::Ioctl { socket, request: number.into(), argument: bytes },
+        12 => Request::Random { bytes: number.into() },
+        _ => Request::Counters,
+    }
+}
