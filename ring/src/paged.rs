@@ -482,11 +482,6 @@ impl ClientProducer {
         self.slot.tx_want.store(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes written that the server has not taken.
-    pub fn unsent(&self) -> u32 {
-        self.tail.wrapping_sub(self.slot.tx_head.load(Ordering::Acquire))
-    }
-
     /// Writes bytes at `offset` behind the tail, all within
     /// [`room`](Self::room). The server sees them after
     /// [`commit`](Self::commit). `None` if the server's tables make no sense.

@@ -8,8 +8,7 @@ use smoltcp::{
     time::Duration,
     wire::{IpListenEndpoint, Ipv4Packet, TcpPacket, TcpSeqNumber},
 };
-use strait_abi::Errno;
-use strait_abi::socket as c;
+use strait_abi::{Errno, socket as c};
 
 use super::{ACCEPT_TIMEOUT, Endpoint, HANDSHAKE, LastSent, Shared, TCP, Tcp, Tuple, Wire, checksum, time_wait};
 use crate::{core::Core, link::dhcp::instant, socket::SocketId};
