@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod control;
 pub mod entropy;
 mod errno;
 pub mod eth;

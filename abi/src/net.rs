@@ -125,6 +125,47 @@ pub enum Request<'a> {
         /// How many.
         bytes: u16,
     },
+    /// socketpair(2). Reply: the first handle, and the second times 65,536.
+    SocketPair {
+        /// AF_UNIX, ...
+        family: u16,
+        /// SOCK_STREAM, ... without flags.
+        kind: u16,
+        /// 0, or what the family knows.
+        protocol: u16,
+    },
+    /// send(2) with MSG_OOB, made just before the data is written to the tx
+    /// ring: its last byte is urgent.
+    SendUrgent {
+        /// Which socket.
+        socket: Handle,
+        /// Bytes that are about to be written.
+        bytes: u32,
+    },
+    /// recv(2) with MSG_OOB. Reply: the urgent byte. EINVAL without one,
+    /// EAGAIN if it is announced but not here.
+    ReceiveUrgent {
+        /// Which socket.
+        socket: Handle,
+        /// MSG_PEEK: it stays.
+        peek: bool,
+    },
+    /// sendmsg(2) on a stream: the control data that goes with the next byte
+    /// that is written to the tx ring.
+    SendControl {
+        /// Which socket.
+        socket: Handle,
+        /// As in a `msghdr`, at most [`MAX_OPTION`] bytes.
+        control: &'a [u8],
+    },
+    /// recvmsg(2): the control data that waits at the head of the rx ring.
+    /// Descriptors in it become handles of the caller. Reply: as in a `msghdr`.
+    ReceiveControl {
+        /// Which socket.
+        socket: Handle,
+        /// MSG_PEEK: it stays.
+        peek: bool,
+    },
 }
 
 /// What comes back.
@@ -230,7 +271,8 @@ pub struct RecordHeader {
     pub data: u32,
     /// Bytes of address, 0 for none.
     pub address: u16,
-    /// Bytes of control data between address and data; 0 until there is some.
+    /// Bytes of control data between address and data: headers and values as
+    /// in a `msghdr` (cmsg(3)), see [`crate::control`].
     pub control: u16,
 }
 

@@ -163,6 +163,12 @@ pub mod status {
     pub const CONNECTED: u32 = 1 << 17;
     /// Sending is over: EPIPE.
     pub const WRSHUT: u32 = 1 << 18;
+    /// A stream: at `rx_mark` of the slot lies the urgent mark (SIOCATMARK),
+    /// which one recv(2) does not cross.
+    pub const MARK: u32 = 1 << 19;
+    /// A stream: at `rx_mark` of the slot begins data that comes with control
+    /// data; a datagram socket: the record at the head does.
+    pub const CONTROL: u32 = 1 << 20;
 }
 
 #[cfg(test)]

@@ -57,16 +57,19 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
             close_all(core, families, session);
         }
         Request::Socket { family, kind, protocol } => {
-            let index = families.index(family)?;
-            let id = core.add(session, index, family, kind, protocol)?;
-            let made = core.attach(id).and_then(|handle| families.get(index).create(core, id).map(|()| handle));
-            return match made {
-                Ok(handle) => Ok(Answer::number(handle.into())),
-                Err(errno) => {
-                    core.remove(id);
-                    Err(errno)
-                }
-            };
+            return create(core, families, session, family, kind, protocol).map(|(_, h)| Answer::number(h.into()));
+        }
+        Request::SocketPair { family, kind, protocol } => {
+            let (first, one) = create(core, families, session, family, kind, protocol)?;
+            let index = core.sockets[first].family;
+            let (second, other) = create(core, families, session, family, kind, protocol)
+                .inspect_err(|_| close(core, families, first, index))?;
+            if let Err(errno) = families.get(index).pair(core, first, second) {
+                close(core, families, first, index);
+                close(core, families, second, index);
+                return Err(errno);
+            }
+            return Ok(Answer::number(u32::from(one) | u32::from(other) << 16));
         }
         Request::Close { socket } => {
             let (id, family) = with(core, socket)?;
@@ -141,9 +144,30 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
             };
             return Ok(answer);
         }
-        Request::Ioctl { socket, .. } => {
-            with(core, socket)?;
-            return Err(Errno::ENOTTY);
+        Request::Ioctl { socket, request, argument } => {
+            let (id, family) = with(core, socket)?;
+            let mut answer = Answer::EMPTY.with(argument);
+            answer.len = families.get(family).ioctl(core, id, request, argument, &mut answer.bytes)?;
+            return Ok(answer);
+        }
+        Request::SendUrgent { socket, bytes } => {
+            let (id, family) = with(core, socket)?;
+            families.get(family).send_urgent(core, id, bytes)?;
+        }
+        Request::ReceiveUrgent { socket, peek } => {
+            let (id, family) = with(core, socket)?;
+            let byte = families.get(family).receive_urgent(core, id, peek)?;
+            return Ok(Answer::EMPTY.with(&[byte]));
+        }
+        Request::SendControl { socket, control } => {
+            let (id, family) = with(core, socket)?;
+            families.get(family).send_control(core, id, control)?;
+        }
+        Request::ReceiveControl { socket, peek } => {
+            let (id, family) = with(core, socket)?;
+            let mut answer = Answer::EMPTY;
+            answer.len = families.get(family).receive_control(core, id, peek, &mut answer.bytes)?;
+            return Ok(answer);
         }
         Request::Counters => {
             (0..core.sessions.len()).for_each(|s| core.reclaim(s));
@@ -163,6 +187,21 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
         }
     }
     Ok(Answer::EMPTY)
+}
+
+/// A new socket and its handle.
+fn create(
+    core: &mut Core,
+    families: &mut Registry,
+    session: usize,
+    family: u16,
+    kind: u16,
+    protocol: u16,
+) -> Result<(SocketId, Handle), Errno> {
+    let index = families.index(family)?;
+    let id = core.add(session, index, family, kind, protocol)?;
+    let made = core.attach(id).and_then(|handle| families.get(index).create(core, id).map(|()| (id, handle)));
+    made.inspect_err(|_| core.remove(id))
 }
 
 fn accept(core: &mut Core, families: &mut Registry, session: usize, socket: Handle) -> Result<Answer, Errno> {

@@ -67,6 +67,51 @@ pub trait Family {
         value: &mut [u8],
     ) -> Result<usize, Errno>;
 
+    /// socketpair(2): joins two new sockets.
+    fn pair(&mut self, _core: &mut Core, _first: SocketId, _second: SocketId) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// ioctl(2) for what the engine does not know. `answer` holds a copy of the
+    /// argument; returns how much of it goes back.
+    fn ioctl(
+        &mut self,
+        _core: &mut Core,
+        _id: SocketId,
+        _request: u32,
+        _argument: &[u8],
+        _answer: &mut [u8],
+    ) -> Result<usize, Errno> {
+        Err(Errno::ENOTTY)
+    }
+
+    /// See [`Request::SendUrgent`](strait_abi::net::Request::SendUrgent).
+    fn send_urgent(&mut self, _core: &mut Core, _id: SocketId, _bytes: u32) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// See [`Request::ReceiveUrgent`](strait_abi::net::Request::ReceiveUrgent).
+    fn receive_urgent(&mut self, _core: &mut Core, _id: SocketId, _peek: bool) -> Result<u8, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// See [`Request::SendControl`](strait_abi::net::Request::SendControl).
+    fn send_control(&mut self, _core: &mut Core, _id: SocketId, _control: &[u8]) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// See [`Request::ReceiveControl`](strait_abi::net::Request::ReceiveControl).
+    /// Returns the bytes used.
+    fn receive_control(
+        &mut self,
+        _core: &mut Core,
+        _id: SocketId,
+        _peek: bool,
+        _control: &mut [u8],
+    ) -> Result<usize, Errno> {
+        Ok(0)
+    }
+
     /// The client moved data in the rings of the socket.
     fn doorbell(&mut self, core: &mut Core, id: SocketId);
 

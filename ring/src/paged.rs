@@ -49,7 +49,10 @@ pub struct Slot {
     pub tx_head: AtomicU32,
     /// How far the client may write, by the server.
     pub tx_limit: AtomicU32,
-    reserved_server: [AtomicU32; 12],
+    /// Place of the mark in the stream to the client, by the server: valid
+    /// while a bit of `status` says so.
+    pub rx_mark: AtomicU32,
+    reserved_server: [AtomicU32; 11],
     /// Begin of the data not yet read, by the client.
     pub rx_head: AtomicU32,
     /// End of the data for the server, by the client.
@@ -83,6 +86,7 @@ unsafe impl crate::memory::Cells for Slot {
             rx_tail: Cells::zeroed(),
             tx_head: Cells::zeroed(),
             tx_limit: Cells::zeroed(),
+            rx_mark: Cells::zeroed(),
             reserved_server: Cells::zeroed(),
             rx_head: Cells::zeroed(),
             tx_tail: Cells::zeroed(),
