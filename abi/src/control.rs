@@ -78,13 +78,14 @@ mod tests {
                             proptest::collection::vec(any::<u8>(), 0..40)), 0..5)) {
             let (mut bytes, mut used) = ([0; 400], 0);
             for (level, kind, value) in &values {
-                prop_assert!(put(&mut bytes, &mut used, Item { level: *level, kind: *kind, value }));
+                let fits = put(&mut bytes, &mut used, Item { level: *level, kind: *kind, value });
+                prop_assert!(fits);
             }
-            let back: Vec<_> = items(&bytes[..used]).map(|i| i.unwrap()).collect();
-            prop_assert_eq!(back.len(), values.len());
-            for (item, (level, kind, value)) in back.iter().zip(&values) {
-                prop_assert_eq!(item, &Item { level: *level, kind: *kind, value });
+            let mut back = items(&bytes[..used]);
+            for (level, kind, value) in &values {
+                prop_assert_eq!(back.next(), Some(Ok(Item { level: *level, kind: *kind, value })));
             }
+            prop_assert_eq!(back.next(), None);
         }
 
         #[test]
