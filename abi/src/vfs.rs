@@ -25,6 +25,7 @@
 
 mod queue;
 mod request;
+pub mod token;
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
