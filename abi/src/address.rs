@@ -83,11 +83,12 @@ pub fn decode_inet(b: &[u8]) -> Result<SocketAddr, Errno> {
     let port = |b: &[u8]| u16::from_be_bytes([b[2], b[3]]);
     match u16::from_ne_bytes(*b.first_chunk().ok_or(Errno::EINVAL)?) {
         AF_INET if b.len() >= 16 => Ok(SocketAddrV4::new(Ipv4Addr::new(b[4], b[5], b[6], b[7]), port(b)).into()),
-        AF_INET6 if b.len() >= INET_LEN => {
+        // RFC 2133 had no sin6_scope_id; Linux takes that too.
+        AF_INET6 if b.len() >= 24 => {
             let mut ip = [0; 16];
             ip.copy_from_slice(&b[8..24]);
             let word = |at: usize| u32::from_ne_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]]);
-            Ok(SocketAddrV6::new(Ipv6Addr::from(ip), port(b), word(4), word(24)).into())
+            Ok(SocketAddrV6::new(Ipv6Addr::from(ip), port(b), word(4), if b.len() < INET_LEN { 0 } else { word(24) }).into())
         }
         AF_INET | AF_INET6 => Err(Errno::EINVAL),
         _ => Err(Errno::EAFNOSUPPORT),

@@ -12,7 +12,8 @@ use crate::{core::Core, socket::SocketId};
 
 /// Registers every family. The one place that names them.
 pub fn register_all(registry: &mut Registry, core: &mut Core) {
-    registry.register(&[strait_abi::address::AF_INET], Box::new(crate::inet::Inet::new(core)));
+    use strait_abi::address::{AF_INET, AF_INET6};
+    registry.register(&[AF_INET, AF_INET6], Box::new(crate::inet::Inet::new(core)));
 }
 
 /// What a family does. Every call returns at once: what must wait gives EAGAIN

@@ -43,7 +43,7 @@ use crate::{
     core::{Core, Counters, Session},
     family::Registry,
     link::{
-        Input, Ipv4Config, Links,
+        ETH_INDEX, Input, Ipv4Config, LOOPBACK_INDEX, Links,
         dhcp::{self, Dhcp},
         eth::{EthRx, EthTx},
     },
@@ -279,6 +279,7 @@ impl NetServer {
                     lease = dhcp.poll(self.core.now, Some(frame));
                 }
                 if let Input::Ip(range) = self.core.links.input(self.core.now, frame) {
+                    self.core.links.arrived_on = ETH_INDEX;
                     deliver(&mut self.families, &mut self.core, &mut frame[range]);
                 }
             }
@@ -295,6 +296,7 @@ impl NetServer {
         for _ in 0..FRAMES_PER_ROUND {
             let Some(mut packet) = self.core.links.next_loopback() else { break };
             any = true;
+            self.core.links.arrived_on = LOOPBACK_INDEX;
             deliver(&mut self.families, &mut self.core, &mut packet);
         }
         any

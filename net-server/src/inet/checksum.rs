@@ -67,9 +67,22 @@ fn end_around(sum: u64, carry: bool) -> u64 {
     sum + u64::from(again)
 }
 
-/// The checksum of an IPv4 packet's payload with the pseudo header of RFC 793
-/// and RFC 768. The packet's lengths must be right.
+/// The checksum of a packet's payload with the pseudo header of RFC 793, RFC 768
+/// and RFC 8200 8.1. The packet's lengths must be right, and an IPv6 packet must
+/// have no extension headers.
+#[inline]
 pub fn transport(packet: &[u8]) -> u16 {
+    if packet[0] >> 4 == 4 { transport4(packet) } else { transport6(packet) }
+}
+
+fn transport6(packet: &[u8]) -> u16 {
+    let (head, body) = packet.split_at(40);
+    let len = body.len();
+    let pseudo = u32::from_ne_bytes([0, head[6], (len >> 8) as u8, len as u8]);
+    fold(add(add(u64::from(pseudo), &head[8..]), body))
+}
+
+fn transport4(packet: &[u8]) -> u16 {
     let header = usize::from(packet[0] & 0xf) * 4;
     let (head, body) = packet.split_at(header);
     let len = body.len();
@@ -106,6 +119,13 @@ mod tests {
             let mut packet = bytes.clone();
             packet[0] = 0x45;
             prop_assert_eq!(transport(&packet), plain(&all));
+            if bytes.len() > 48 {
+                packet[0] = 0x60;
+                let len = bytes.len() as u16 - 40;
+                let mut all = alloc::vec![0, bytes[6], (len >> 8) as u8, len as u8];
+                all.extend(&bytes[8..]);
+                prop_assert_eq!(transport(&packet), plain(&all));
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use smoltcp::wire::{Icmpv4DstUnreachable, Icmpv4Message, Icmpv4Packet, IpProtocol, Ipv4Packet};
 use strait_abi::Errno;
 
-use super::{Inet, checksum, udp::write_header};
+use super::{Inet, checksum, ip::write_header4};
 use crate::core::Core;
 
 const IP_HEADER: usize = 20;
@@ -57,7 +57,19 @@ fn failed(inet: &mut Inet, core: &mut Core, quote: &[u8], errno: Errno) -> Optio
     let ports = quote.get(usize::from(ip.header_len()).max(IP_HEADER)..)?.first_chunk::<4>()?;
     let local = SocketAddr::new(ip.src_addr().into(), u16::from_be_bytes([ports[0], ports[1]]));
     let remote = SocketAddr::new(ip.dst_addr().into(), u16::from_be_bytes([ports[2], ports[3]]));
-    match ip.next_header() {
+    report(inet, core, ip.next_header(), local, remote, errno)
+}
+
+/// Tells who sent a packet of `protocol` that it failed.
+pub fn report(
+    inet: &mut Inet,
+    core: &mut Core,
+    protocol: IpProtocol,
+    local: SocketAddr,
+    remote: SocketAddr,
+    errno: Errno,
+) -> Option<()> {
+    match protocol {
         IpProtocol::Tcp => inet.tcp.fail(&mut inet.shared, core, local, remote, errno),
         IpProtocol::Udp => {
             // Only a connected socket learns of it (udp(7)).
@@ -93,7 +105,7 @@ pub fn port_unreachable(core: &mut Core, packet: &[u8]) {
 
 /// Writes the IP header before a message, and the message's checksum.
 fn complete(packet: &mut [u8], source: [u8; 4], target: [u8; 4]) {
-    write_header(packet, source, target, IpProtocol::Icmp, 64);
+    write_header4(packet, source, target, IpProtocol::Icmp, 64);
     let body = &mut packet[IP_HEADER..];
     Icmpv4Packet::new_unchecked(&mut *body).set_checksum(0);
     let sum = checksum::of(body);

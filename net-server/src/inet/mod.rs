@@ -7,24 +7,32 @@
 
 mod checksum;
 mod icmp;
+mod icmp6;
+mod ip;
+mod options6;
 mod ports;
 mod tcp;
 mod udp;
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use slab::Slab;
 use smoltcp::{
     iface::{Config, Interface},
-    wire::{HardwareAddress, IpCidr, Ipv4Packet},
+    wire::{HardwareAddress, IpCidr},
 };
-use strait_abi::{Address, Errno, address::AF_UNSPEC, session::status, socket as c};
+use strait_abi::{
+    Address, Errno,
+    address::{AF_INET6, AF_UNSPEC},
+    session::status,
+    socket as c,
+};
 
 use self::{ports::Ports, tcp::Tcp, udp::Udp};
 use crate::{
     core::Core,
     family::Family,
-    link::dhcp::instant,
+    link::{ETH_INDEX, LOOPBACK_INDEX, dhcp::instant},
     socket::{SocketId, int, put_int},
 };
 
@@ -38,6 +46,10 @@ pub struct Endpoint {
     connection: Option<usize>,
     /// IP_TTL.
     ttl: u8,
+    /// IPV6_UNICAST_HOPS.
+    hops: u8,
+    /// IPV6_V6ONLY.
+    only6: bool,
     /// TCP_NODELAY.
     nodelay: bool,
     /// TCP_KEEPIDLE in seconds.
@@ -57,6 +69,8 @@ impl Endpoint {
             peer: None,
             connection: None,
             ttl: 64,
+            hops: 64,
+            only6: false,
             nodelay: false,
             keep_idle: 7200,
             user_timeout: 0,
@@ -73,15 +87,25 @@ pub struct Shared {
     endpoints: Slab<Endpoint>,
 }
 
-/// AF_INET.
+/// AF_INET and AF_INET6.
+///
+/// Addresses are kept as the wire has them: a socket of AF_INET6 that speaks IPv4
+/// has IPv4 addresses here and shows them mapped (`ip::present`). Link-local
+/// addresses have no scope here, as one interface has such addresses.
 pub struct Inet {
     shared: Shared,
     tcp: Tcp,
     udp: Udp,
 }
 
-/// The unspecified address.
-const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+/// The unspecified address of a socket's domain.
+fn any(core: &Core, id: SocketId) -> IpAddr {
+    if is_6(core, id) { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() }
+}
+
+fn is_6(core: &Core, id: SocketId) -> bool {
+    core.sockets[id].domain == AF_INET6
+}
 
 impl Inet {
     pub fn new(core: &mut Core) -> Self {
@@ -89,10 +113,16 @@ impl Inet {
         config.random_seed = core.random();
         let interface = Interface::new(config, &mut tcp::Probe(core.links.mtu()), instant(core.now));
         let key = [core.random(), core.random()];
-        let shared = Shared { interface, ports: Ports::new(), endpoints: Slab::new() };
-        let mut inet = Self { shared, tcp: Tcp::new(key), udp: Udp::default() };
-        inet.addresses_changed(core);
-        inet
+        let mut shared = Shared { interface, ports: Ports::new(), endpoints: Slab::new() };
+        // Which addresses are ours, what is a broadcast, who is a neighbour: none
+        // of it is asked of smoltcp. It must only believe that there is a way.
+        shared.interface.set_any_ip(true);
+        shared.interface.update_ip_addrs(|addresses| {
+            for ip in [IpAddr::V4(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+                let _ = addresses.push(IpCidr::new(ip.into(), 0));
+            }
+        });
+        Self { shared, tcp: Tcp::new(key), udp: Udp::default() }
     }
 
     fn is_tcp(core: &Core, id: SocketId) -> bool {
@@ -101,6 +131,23 @@ impl Inet {
 
     fn endpoint(&mut self, core: &Core, id: SocketId) -> &mut Endpoint {
         &mut self.shared.endpoints[core.sockets[id].state]
+    }
+
+    /// An IPv6 packet arrived.
+    fn input6(&mut self, core: &mut Core, packet: &mut [u8]) -> bool {
+        let Some(range) = ip::normalise6(packet) else { return false };
+        let packet = &mut packet[range];
+        let (source, target) = ip::addresses(packet);
+        let group = target.is_multicast();
+        if source.is_unspecified() || !group && !core.links.is_local(target) {
+            return false;
+        }
+        match packet[6] {
+            6 if !group => self.tcp.input(&mut self.shared, core, packet),
+            17 => self.udp.input(&mut self.shared, core, packet, group),
+            58 => icmp6::input(self, core, packet, group),
+            _ => false,
+        }
     }
 }
 
@@ -114,7 +161,8 @@ impl Shared {
             port => port,
         };
         address.set_port(port);
-        self.ports.bind(protocol, address, id, reuse)?;
+        let only6 = self.endpoints[core.sockets[id].state].only6;
+        self.ports.bind(protocol, address, id, reuse, only6)?;
         self.endpoints[core.sockets[id].state].local = Some(address);
         Ok(())
     }
@@ -127,13 +175,74 @@ impl Shared {
     }
 }
 
-/// The destination that connect(2) and sendto(2) mean: the unspecified address
-/// stands for this host (ip(7)).
-fn destination(mut address: SocketAddr) -> Result<SocketAddr, Errno> {
-    if address.ip() == ANY {
-        address.set_ip(Ipv4Addr::LOCALHOST.into());
+/// The destination that connect(2) and sendto(2) of a socket of `domain` mean:
+/// the unspecified address stands for this host (ip(7)).
+#[inline]
+fn destination(domain: u16, endpoint: &Endpoint, address: SocketAddr) -> Result<SocketAddr, Errno> {
+    match address {
+        SocketAddr::V4(mut v4) if domain != AF_INET6 => {
+            if v4.ip().is_unspecified() {
+                v4.set_ip(Ipv4Addr::LOCALHOST);
+            }
+            Ok(v4.into())
+        }
+        _ => destination6(domain, endpoint, address),
     }
-    if address.is_ipv6() { Err(Errno::EAFNOSUPPORT) } else { Ok(address) }
+}
+
+fn destination6(domain: u16, endpoint: &Endpoint, address: SocketAddr) -> Result<SocketAddr, Errno> {
+    let SocketAddr::V6(v6) = address else {
+        // Linux: an IPv4 destination on a socket for both.
+        let kept = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port());
+        return match address.ip() {
+            _ if endpoint.only6 => Err(Errno::ENETUNREACH),
+            ip if ip.is_unspecified() => Ok(kept),
+            _ => Ok(address),
+        };
+    };
+    if domain != AF_INET6 {
+        return Err(Errno::EAFNOSUPPORT);
+    }
+    let ip = match v6.ip().to_ipv4_mapped() {
+        Some(_) if endpoint.only6 => return Err(Errno::ENETUNREACH),
+        Some(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        Some(ip) => ip.into(),
+        // Bound to an IPv4 address, it means this host there.
+        None if v6.ip().is_unspecified() => match endpoint.local {
+            Some(local) if local.is_ipv4() => Ipv4Addr::LOCALHOST.into(),
+            _ => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        },
+        None if ip::needs_scope(*v6.ip()) && !matches!(v6.scope_id(), 0 | ETH_INDEX) => return Err(Errno::ENETUNREACH),
+        None => IpAddr::V6(*v6.ip()),
+    };
+    Ok(SocketAddr::new(ip, v6.port()))
+}
+
+/// The address that bind(2) of a socket means.
+fn to_bind(core: &Core, id: SocketId, endpoint: &Endpoint, address: &Address) -> Result<SocketAddr, Errno> {
+    let address = address.to_inet()?;
+    match address {
+        SocketAddr::V4(_) if !is_6(core, id) => Ok(address),
+        SocketAddr::V6(v6) if is_6(core, id) => {
+            let ip = *v6.ip();
+            if let Some(v4) = ip.to_ipv4_mapped() {
+                return if endpoint.only6 { Err(Errno::EINVAL) } else { Ok(SocketAddr::new(v4.into(), v6.port())) };
+            }
+            if ip::needs_scope(ip) {
+                // Linux: a link-local address says nothing without its link.
+                match v6.scope_id() {
+                    0 => return Err(Errno::EINVAL),
+                    ETH_INDEX | LOOPBACK_INDEX => {}
+                    _ => return Err(Errno::ENODEV),
+                }
+                if v6.scope_id() == LOOPBACK_INDEX && !ip.is_multicast() {
+                    return Err(Errno::EADDRNOTAVAIL);
+                }
+            }
+            Ok(SocketAddr::new(ip.into(), v6.port()))
+        }
+        _ => Err(Errno::EAFNOSUPPORT),
+    }
 }
 
 impl Family for Inet {
@@ -157,16 +266,13 @@ impl Family for Inet {
     }
 
     fn bind(&mut self, core: &mut Core, id: SocketId, address: &Address) -> Result<(), Errno> {
-        let address = address.to_inet()?;
-        if address.is_ipv6() {
-            return Err(Errno::EAFNOSUPPORT);
-        }
+        let address = to_bind(core, id, self.endpoint(core, id), address)?;
         if self.endpoint(core, id).local.is_some() {
             return Err(Errno::EINVAL);
         }
         let ip = address.ip();
-        let group = matches!(ip, IpAddr::V4(a) if a.is_multicast() || core.links.is_broadcast(a));
-        let possible = ip == ANY || core.links.is_local(ip) || group && !Self::is_tcp(core, id);
+        let group = is_group(core, ip);
+        let possible = ip.is_unspecified() || core.links.is_local(ip) || group && !Self::is_tcp(core, id);
         if !possible {
             return Err(Errno::EADDRNOTAVAIL);
         }
@@ -182,7 +288,7 @@ impl Family for Inet {
             return Err(Errno::EINVAL);
         }
         if endpoint.local.is_none() {
-            self.shared.bind(core, id, SocketAddr::new(ANY, 0))?;
+            self.shared.bind(core, id, SocketAddr::new(any(core, id), 0))?;
         }
         let Some(local) = self.endpoint(core, id).local else { return Err(Errno::EINVAL) };
         self.shared.ports.listen(c::IPPROTO_TCP as u16, local, id)?;
@@ -198,8 +304,25 @@ impl Family for Inet {
             self.endpoint(core, id).peer = None;
             return Ok(());
         }
-        let peer = destination(address.to_inet()?)?;
-        if Self::is_tcp(core, id) {
+        let peer = address.to_inet()?;
+        let endpoint = &self.shared.endpoints[core.sockets[id].state];
+        let tcp = Self::is_tcp(core, id);
+        match peer {
+            // Linux: a stream socket for both takes mapped addresses only.
+            SocketAddr::V4(_) if is_6(core, id) && (tcp || endpoint.only6) => return Err(Errno::EAFNOSUPPORT),
+            // A link-local address says nothing without its link.
+            SocketAddr::V6(v6) if v6.scope_id() == 0 && v6.ip().is_unicast_link_local() && is_6(core, id) => {
+                return Err(Errno::EINVAL);
+            }
+            _ => {}
+        }
+        let peer = destination(core.sockets[id].domain, endpoint, peer)?;
+        // One that is bound to an address of one version reaches no other.
+        if matches!(endpoint.local, Some(l) if l.is_ipv4() != peer.is_ipv4() && !(l.ip().is_unspecified() && l.is_ipv6()))
+        {
+            return Err(Errno::ENETUNREACH);
+        }
+        if tcp {
             self.tcp.connect(&mut self.shared, core, id, peer)
         } else {
             udp::connect(&mut self.shared, core, id, peer)
@@ -237,14 +360,16 @@ impl Family for Inet {
 
     fn local_address(&self, core: &Core, id: SocketId) -> Result<Address, Errno> {
         let endpoint = &self.shared.endpoints[core.sockets[id].state];
-        Ok(endpoint.local.unwrap_or(SocketAddr::new(ANY, 0)).into())
+        let local = endpoint.local.unwrap_or(SocketAddr::new(any(core, id), 0));
+        Ok(ip::present(core.sockets[id].domain, local).into())
     }
 
     fn peer_address(&self, core: &Core, id: SocketId) -> Result<Address, Errno> {
         let socket = &core.sockets[id];
         let endpoint = &self.shared.endpoints[socket.state];
         let connected = socket.kind != c::SOCK_STREAM || self.tcp.is_connected(endpoint);
-        endpoint.peer.filter(|_| connected).map(Address::from).ok_or(Errno::ENOTCONN)
+        let peer = endpoint.peer.filter(|_| connected);
+        peer.map(|p| ip::present(socket.domain, p).into()).ok_or(Errno::ENOTCONN)
     }
 
     fn set_option(&mut self, core: &mut Core, id: SocketId, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
@@ -268,6 +393,7 @@ impl Family for Inet {
                     _ => return Err(Errno::EINVAL),
                 };
             }
+            (c::IPPROTO_IPV6, _) if is_6(core, id) => options6::set(endpoint, name, value)?,
             (c::SOL_SOCKET, c::SO_KEEPALIVE) if tcp => {}
             (c::SOL_SOCKET, c::SO_REUSEADDR) => {
                 let (reuse, protocol) = (core.sockets[id].options.reuse_address, core.sockets[id].protocol);
@@ -300,6 +426,7 @@ impl Family for Inet {
             (c::IPPROTO_TCP, c::TCP_USER_TIMEOUT) if tcp => endpoint.user_timeout as i32,
             (c::IPPROTO_TCP, c::TCP_MAXSEG) if tcp => mtu as i32 - 40,
             (c::IPPROTO_IP, c::IP_TTL) => endpoint.ttl.into(),
+            (c::IPPROTO_IPV6, _) if is_6(core, id) => return options6::get(endpoint, name, value),
             _ => return Err(Errno::ENOPROTOOPT),
         };
         Ok(put_int(value, number))
@@ -314,9 +441,12 @@ impl Family for Inet {
     }
 
     fn input(&mut self, core: &mut Core, packet: &mut [u8]) -> bool {
-        let Some(len) = valid_ipv4(packet) else { return false };
+        if packet.first().is_some_and(|b| b >> 4 == 6) {
+            return self.input6(core, packet);
+        }
+        let Some(len) = ip::valid4(packet) else { return false };
         let packet = &mut packet[..len];
-        let target = Ipv4Packet::new_unchecked(&*packet).dst_addr();
+        let target = Ipv4Addr::new(packet[16], packet[17], packet[18], packet[19]);
         let group = target.is_multicast() || core.links.is_broadcast(target);
         if !group && !core.links.is_local(target.into()) {
             return false;
@@ -346,33 +476,13 @@ impl Family for Inet {
         }
     }
 
-    fn addresses_changed(&mut self, core: &mut Core) {
-        let ethernet = core.links.ipv4().map(|c| c.address);
-        self.shared.interface.update_ip_addrs(|addresses| {
-            addresses.clear();
-            // Without their networks: what is a broadcast, and who is a
-            // neighbour, is not asked of smoltcp.
-            for address in ethernet.map(|a| a.address()).into_iter().chain([Ipv4Addr::LOCALHOST]) {
-                let _ = addresses.push(IpCidr::new(address.into(), 32));
-            }
-        });
-        // Where a packet goes is the links' business; smoltcp must only believe
-        // that there is a way.
-        let _ = self.shared.interface.routes_mut().add_default_ipv4_route(Ipv4Addr::LOCALHOST);
-    }
+    fn addresses_changed(&mut self, _: &mut Core) {}
 }
 
-/// Whether this is a whole IPv4 packet that we take, with a right checksum;
-/// returns its length without padding. Fragments are not taken.
-fn valid_ipv4(packet: &[u8]) -> Option<usize> {
-    let ip = Ipv4Packet::new_checked(packet).ok()?;
-    let source = ip.src_addr();
-    let sum = match ip.header_len() {
-        20 => checksum::of_header(packet.first_chunk()?),
-        header => checksum::of(&packet[..usize::from(header)]),
-    };
-    // Fragments: more to come, or not the first.
-    let whole = u16::from_be_bytes([packet[6], packet[7]]) & 0x3fff == 0;
-    let good = ip.version() == 4 && sum == 0 && whole && !source.is_multicast() && !source.is_broadcast();
-    good.then_some(usize::from(ip.total_len()))
+/// Whether packets to an address go to many.
+fn is_group(core: &Core, ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(a) => a.is_multicast() || core.links.is_broadcast(a),
+        IpAddr::V6(a) => a.is_multicast(),
+    }
 }

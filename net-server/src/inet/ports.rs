@@ -18,14 +18,37 @@ pub struct Binding {
     pub id: SocketId,
     reuse: bool,
     pub listening: bool,
+    /// IPV6_V6ONLY.
+    only6: bool,
+}
+
+impl Binding {
+    /// Whether what comes to `ip` may be for this socket.
+    #[inline]
+    pub fn takes(&self, ip: IpAddr) -> bool {
+        match self.address {
+            IpAddr::V4(a) if a.is_unspecified() => ip.is_ipv4(),
+            IpAddr::V6(a) if a.is_unspecified() => ip.is_ipv6() || !self.only6,
+            address => address == ip,
+        }
+    }
+
+    /// Whether a socket bound to `address` would want packets of this one.
+    fn overlaps(&self, address: IpAddr, only6: bool) -> bool {
+        let other = Self { address, only6, ..*self };
+        self.takes(address) || other.takes(self.address)
+    }
+
+    /// How well it fits what comes to `ip` that it takes: the very address
+    /// before all, a socket of that version before one for both.
+    #[inline]
+    pub fn fit(&self, ip: IpAddr) -> u8 {
+        2 * u8::from(!self.address.is_unspecified()) + u8::from(self.address.is_ipv4() == ip.is_ipv4())
+    }
 }
 
 /// The table, by protocol and port. Its keys are this host's own ports, so its hash need not be secret.
 pub struct Ports(HashMap<(u16, u16), Vec<Binding>>);
-
-fn overlap(a: IpAddr, b: IpAddr) -> bool {
-    a == b || a.is_unspecified() || b.is_unspecified()
-}
 
 impl Ports {
     pub fn new() -> Self {
@@ -40,19 +63,26 @@ impl Ports {
     /// The listener that takes connections to `to`: one bound to the very
     /// address goes before one bound to all.
     pub fn listener(&self, protocol: u16, to: SocketAddr) -> Option<SocketId> {
-        let bindings = self.at(protocol, to.port()).iter().filter(|b| b.listening && overlap(b.address, to.ip()));
-        bindings.min_by_key(|b| b.address.is_unspecified()).map(|b| b.id)
+        let bindings = self.at(protocol, to.port()).iter().filter(|b| b.listening && b.takes(to.ip()));
+        bindings.max_by_key(|b| b.fit(to.ip())).map(|b| b.id)
     }
 
     /// Binds a socket; EADDRINUSE if another has the port at an overlapping
     /// address and not both allow it (socket(7), SO_REUSEADDR).
-    pub fn bind(&mut self, protocol: u16, local: SocketAddr, id: SocketId, reuse: bool) -> Result<(), Errno> {
+    pub fn bind(
+        &mut self,
+        protocol: u16,
+        local: SocketAddr,
+        id: SocketId,
+        reuse: bool,
+        only6: bool,
+    ) -> Result<(), Errno> {
         let bindings = self.0.entry((protocol, local.port())).or_default();
-        let taken = bindings.iter().any(|b| overlap(b.address, local.ip()) && !(reuse && b.reuse && !b.listening));
+        let taken = bindings.iter().any(|b| b.overlaps(local.ip(), only6) && !(reuse && b.reuse && !b.listening));
         if taken {
             return Err(Errno::EADDRINUSE);
         }
-        bindings.push(Binding { address: local.ip(), id, reuse, listening: false });
+        bindings.push(Binding { address: local.ip(), id, reuse, listening: false, only6 });
         Ok(())
     }
 
@@ -60,7 +90,8 @@ impl Ports {
     /// overlapping address.
     pub fn listen(&mut self, protocol: u16, local: SocketAddr, id: SocketId) -> Result<(), Errno> {
         let bindings = self.0.get_mut(&(protocol, local.port())).ok_or(Errno::EINVAL)?;
-        if bindings.iter().any(|b| b.id != id && b.listening && overlap(b.address, local.ip())) {
+        let own = bindings.iter().find(|b| b.id == id).copied().ok_or(Errno::EINVAL)?;
+        if bindings.iter().any(|b| b.id != id && b.listening && b.overlaps(local.ip(), own.only6)) {
             return Err(Errno::EADDRINUSE);
         }
         if let Some(own) = bindings.iter_mut().find(|b| b.id == id) {
@@ -99,6 +130,6 @@ impl Ports {
         let start = core.random() as u32 % count;
         (0..count)
             .map(|i| EPHEMERAL.start + ((start + i) % count) as u16)
-            .find(|port| !self.at(protocol, *port).iter().any(|b| overlap(b.address, address)))
+            .find(|port| !self.at(protocol, *port).iter().any(|b| b.overlaps(address, false)))
     }
 }

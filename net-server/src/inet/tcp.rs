@@ -30,7 +30,7 @@ use strait_abi::{Errno, session::status, socket as c};
 
 pub use self::device::{LastSent, Probe};
 use self::{device::Wire, held::Held, time_wait::TimeWait};
-use super::{Endpoint, Shared, checksum};
+use super::{Endpoint, Shared, checksum, ip};
 use crate::{
     core::Core,
     hash::{Keyed, keyed},
@@ -234,8 +234,7 @@ impl Tcp {
         if core.sockets[id].queue.is_some() || core.sockets[id].status & status::CONNECTED != 0 {
             return Err(Errno::EISCONN);
         }
-        if matches!(remote.ip(), IpAddr::V4(a) if a.is_multicast() || core.links.is_broadcast(a)) || remote.port() == 0
-        {
+        if super::is_group(core, remote.ip()) || remote.port() == 0 {
             return Err(Errno::ENETUNREACH);
         }
         let bound = endpoint.local;
@@ -340,8 +339,9 @@ impl Tcp {
         let Some(index) = endpoint.connection else { return };
         let idle = u64::from(endpoint.keep_idle);
         let user_timeout = u64::from(endpoint.user_timeout);
-        let (nodelay, ttl, alive) = (endpoint.nodelay, endpoint.ttl, socket.options.keep_alive);
+        let (nodelay, alive) = (endpoint.nodelay, socket.options.keep_alive);
         let connection = &mut self.connections[index];
+        let ttl = if connection.tuple.remote.is_ipv4() { endpoint.ttl } else { endpoint.hops };
         let connected = connection.connected;
         let tcp = connection.tcp();
         tcp.set_nagle_enabled(!nodelay);

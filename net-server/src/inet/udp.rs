@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use smoltcp::wire::{IpProtocol, Ipv4Packet, UdpPacket};
+use smoltcp::wire::{IpProtocol, UdpPacket};
 use strait_abi::{
     Errno,
     address::{INET_LEN, decode_inet, encode_inet},
@@ -14,11 +14,13 @@ use strait_abi::{
 use strait_ring::Misbehaved;
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::{Shared, checksum, destination, icmp};
+use super::{
+    Shared, any, checksum, destination, icmp, icmp6,
+    ip::{self, V4_HEADER, V6_HEADER},
+};
 use crate::{core::Core, socket::SocketId};
 
 const UDP: u16 = c::IPPROTO_UDP as u16;
-const IP_HEADER: usize = 20;
 const UDP_HEADER: usize = 8;
 /// Bytes of a record with the longest datagram.
 const MAX_RECORD: u32 = 65_507 + 64;
@@ -79,28 +81,31 @@ impl Udp {
         }
     }
 
-    /// A datagram arrived, in a valid IPv4 packet for this host.
+    /// A datagram arrived, in a valid packet for this host.
     pub fn input(&mut self, shared: &mut Shared, core: &mut Core, packet: &[u8], group: bool) -> bool {
-        let ip = Ipv4Packet::new_unchecked(packet);
-        let header = usize::from(ip.header_len());
+        let header = ip::header_len(packet);
         let Ok(udp) = UdpPacket::new_checked(&packet[header..]) else { return false };
-        // A checksum of 0 means that there is none.
-        if udp.checksum() != 0 && checksum::transport(&packet[..header + usize::from(udp.len())]) != 0 {
+        // A checksum of 0 means that there is none, which IPv6 does not allow.
+        let (source, target) = ip::addresses(packet);
+        if (udp.checksum() != 0 || source.is_ipv6())
+            && checksum::transport(&packet[..header + usize::from(udp.len())]) != 0
+        {
             return false;
         }
-        let from = SocketAddr::new(ip.src_addr().into(), udp.src_port());
-        let to = SocketAddr::new(ip.dst_addr().into(), udp.dst_port());
+        let from = SocketAddr::new(source, udp.src_port());
+        let to = SocketAddr::new(target, udp.dst_port());
         // The best match takes it; a broadcast goes to all that match.
         let rank = |shared: &Shared, core: &Core, binding: &super::ports::Binding| {
-            let address = binding.address;
-            if !(address.is_unspecified() || address == to.ip() || group) {
+            // A broadcast reaches who is bound to this host's address too.
+            let spread = group && binding.address.is_ipv4() == target.is_ipv4();
+            if !(binding.takes(target) || spread) {
                 return None;
             }
             let endpoint = &shared.endpoints[core.sockets[binding.id].state];
             match endpoint.peer {
                 Some(peer) if peer != from => None,
-                Some(_) => Some(2),
-                None => Some(u8::from(!address.is_unspecified())),
+                Some(_) => Some(4),
+                None => Some(binding.fit(target)),
             }
         };
         let bindings = shared.ports.at(UDP, to.port());
@@ -116,7 +121,10 @@ impl Udp {
         match matches.max_by_key(|(r, _)| *r).map(|(_, id)| id) {
             Some(id) => deliver(core, id, from, udp.payload()),
             None => {
-                icmp::port_unreachable(core, packet);
+                match source {
+                    IpAddr::V4(_) => icmp::port_unreachable(core, packet),
+                    IpAddr::V6(_) => icmp6::port_unreachable(core, packet),
+                }
                 false
             }
         }
@@ -169,7 +177,7 @@ impl Udp {
                     return false;
                 }
                 Step::Unbound => {
-                    if let Err(errno) = shared.bind(core, id, SocketAddr::new(super::ANY, 0)) {
+                    if let Err(errno) = shared.bind(core, id, SocketAddr::new(any(core, id), 0)) {
                         // All ports are in use: what waits is lost.
                         if let Some((rings, arena, _)) = core.rings(id) {
                             rings.tx.consume(u32::MAX, arena);
@@ -231,34 +239,40 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
     };
     let name = &head[RecordHeader::BYTES..][..usize::from(record.address).min(INET_LEN)];
     let result = (|| {
-        let to =
-            if name.is_empty() { endpoint.peer.ok_or(Errno::EDESTADDRREQ)? } else { destination(decode_inet(name)?)? };
-        let (IpAddr::V4(target), port) = (to.ip(), to.port()) else { return Err(Errno::EAFNOSUPPORT) };
+        let to = if name.is_empty() {
+            endpoint.peer.ok_or(Errno::EDESTADDRREQ)?
+        } else {
+            destination(socket.domain, endpoint, decode_inet(name)?)?
+        };
+        let (target, port) = (to.ip(), to.port());
         if port == 0 {
             return Err(Errno::EINVAL);
         }
-        let (source, route) = links.path(target)?;
-        if links.is_broadcast(target) && !socket.options.broadcast {
+        let (source, route) = links.path_to(target)?;
+        if matches!(target, IpAddr::V4(t) if links.is_broadcast(t)) && !socket.options.broadcast {
             return Err(Errno::EACCES);
         }
         let source = match local.ip() {
-            IpAddr::V4(ip) if !ip.is_unspecified() => ip,
-            _ => source,
+            ip if ip.is_unspecified() => source,
+            ip if ip.is_ipv4() == target.is_ipv4() => ip,
+            // Bound to an address of one version it reaches no other.
+            _ => return Err(Errno::ENETUNREACH),
         };
+        let (header, hops) = if target.is_ipv4() { (V4_HEADER, endpoint.ttl) } else { (V6_HEADER, endpoint.hops) };
         let (data, offset) = (record.data as usize, record.data_offset());
-        links.emit_on(*now, route, IP_HEADER + UDP_HEADER + data, |packet| {
-            write_header(packet, source.octets(), target.octets(), IpProtocol::Udp, endpoint.ttl);
-            let mut udp = UdpPacket::new_unchecked(&mut packet[IP_HEADER..]);
+        links.emit_on(*now, route, header + UDP_HEADER + data, |packet| {
+            ip::write_header(packet, source, target, IpProtocol::Udp, hops);
+            let mut udp = UdpPacket::new_unchecked(&mut packet[header..]);
             udp.set_src_port(local.port());
             udp.set_dst_port(port);
             udp.set_len((UDP_HEADER + data) as u16);
             udp.set_checksum(0);
             // The record was checked to lie in the ring.
-            let _ = rings.tx.copy(offset, &mut packet[IP_HEADER + UDP_HEADER..]);
+            let _ = rings.tx.copy(offset, &mut packet[header + UDP_HEADER..]);
             let sum = checksum::transport(packet);
             // 0 would mean "none" (RFC 768).
             let sum = if sum == 0 { 0xffff } else { sum };
-            UdpPacket::new_unchecked(&mut packet[IP_HEADER..]).set_checksum(sum);
+            UdpPacket::new_unchecked(&mut packet[header..]).set_checksum(sum);
         })
     })();
     match result {
@@ -268,26 +282,19 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
     result.map_or_else(Step::Failed, |()| Step::Sent)
 }
 
-/// Writes an IPv4 header without options, for a packet that fills `packet`.
-pub fn write_header(packet: &mut [u8], source: [u8; 4], target: [u8; 4], protocol: IpProtocol, ttl: u8) {
-    // Version 4, five words; DSCP, ECN and identification 0; do not fragment.
-    let mut header = [0x45, 0, 0, 0, 0, 0, 0x40, 0, ttl, protocol.into(), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    header[2..4].copy_from_slice(&(packet.len() as u16).to_be_bytes());
-    header[12..16].copy_from_slice(&source);
-    header[16..].copy_from_slice(&target);
-    let sum = checksum::of_header(&header);
-    header[10..12].copy_from_slice(&sum.to_be_bytes());
-    packet[..IP_HEADER].copy_from_slice(&header);
-}
-
 /// Puts a datagram into the client's ring; it is lost if there is no room.
 fn deliver(core: &mut Core, id: SocketId, from: SocketAddr, data: &[u8]) -> bool {
+    let domain = core.sockets[id].domain;
     let Some((rings, arena, options)) = core.rings(id) else { return false };
     // Header and address in one piece.
     let mut head = [0; HEAD];
     let Some((first, name)) = head.split_first_chunk_mut::<{ RecordHeader::BYTES }>() else { return false };
     let Some(name) = name.first_chunk_mut() else { return false };
-    let header = RecordHeader { data: data.len() as u32, address: encode_inet(from, name) as u16, control: 0 };
+    let header = RecordHeader {
+        data: data.len() as u32,
+        address: encode_inet(ip::present(domain, from), name) as u16,
+        control: 0,
+    };
     first.copy_from_slice(header.as_bytes());
     let Some(total) = header.total() else { return false };
     let head = &head[..header.data_offset() as usize];

@@ -8,10 +8,11 @@
 pub mod dhcp;
 #[allow(unsafe_code)]
 pub mod eth;
+pub mod ipv6;
 pub mod neighbor;
 
 use alloc::{collections::VecDeque, vec::Vec};
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use smoltcp::{
     phy::RxToken,
@@ -21,13 +22,23 @@ use strait_abi::Errno;
 
 use self::{
     eth::{EthTx, Frame},
+    ipv6::Ipv6,
     neighbor::{Neighbors, Resolution},
 };
 
 /// Bytes of an Ethernet header.
 pub const ETH_HEADER: usize = 14;
-/// Packets that may wait in the loopback queue.
+/// Packets that may wait in the loopback queue, and bytes of them.
 const LOOPBACK_PACKETS: usize = 256;
+const LOOPBACK_BYTES: usize = 512 * 1024;
+/// Largest IP packet on loopback, in bytes. (Linux has 65,536, of which a packet
+/// can use one byte less.)
+const LOOPBACK_MTU: usize = 65_535;
+/// The index of loopback, and that of the Ethernet port (as on Linux, where
+/// loopback is always 1).
+pub const LOOPBACK_INDEX: u32 = 1;
+/// See [`LOOPBACK_INDEX`].
+pub const ETH_INDEX: u32 = 2;
 
 /// What the interface counts.
 #[derive(Debug, Default, Clone, Copy)]
@@ -78,7 +89,12 @@ pub struct Links {
     /// Of `ipv4`, for every packet: address and broadcast address.
     own: Ipv4Addr,
     broadcast: Ipv4Addr,
+    ipv6: Ipv6,
     loopback: VecDeque<Vec<u8>>,
+    /// Bytes in `loopback`.
+    looped: usize,
+    /// The interface that the packet at hand came from.
+    pub arrived_on: u32,
     starved: bool,
     /// Destinations that turned out to be unreachable, for the families.
     pub unreachable: Vec<IpAddr>,
@@ -101,7 +117,10 @@ impl Links {
             ipv4: None,
             own: Ipv4Addr::LOCALHOST,
             broadcast: Ipv4Addr::BROADCAST,
+            ipv6: Ipv6::new(),
             loopback: VecDeque::new(),
+            looped: 0,
+            arrived_on: ETH_INDEX,
             starved: false,
             unreachable: Vec::new(),
             counters: LinkCounters::default(),
@@ -128,7 +147,7 @@ impl Links {
     pub fn is_local(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(a) => a == self.own || a.is_loopback(),
-            IpAddr::V6(a) => a.is_loopback(),
+            IpAddr::V6(a) => a.is_loopback() || self.ipv6.has(a),
         }
     }
 
@@ -142,8 +161,40 @@ impl Links {
     pub fn source_for(&self, destination: IpAddr) -> Result<IpAddr, Errno> {
         match destination {
             IpAddr::V4(d) => self.path(d).map(|(source, _)| source.into()),
-            IpAddr::V6(_) => Err(Errno::ENETUNREACH),
+            IpAddr::V6(d) => self.path6(d).map(|(source, _)| source.into()),
         }
+    }
+
+    /// [`path`](Self::path) for either version.
+    #[inline]
+    pub fn path_to(&self, destination: IpAddr) -> Result<(IpAddr, Route), Errno> {
+        match destination {
+            IpAddr::V4(d) => self.path(d).map(|(source, route)| (source.into(), route)),
+            IpAddr::V6(d) => self.path6(d).map(|(source, route)| (source.into(), route)),
+        }
+    }
+
+    /// [`path`](Self::path) for IPv6.
+    pub fn path6(&self, destination: Ipv6Addr) -> Result<(Ipv6Addr, Route), Errno> {
+        let route = self.route6(destination)?;
+        if destination.is_loopback() {
+            return Ok((destination, route));
+        }
+        let source = self.ipv6.source_for(destination).ok_or(Errno::EADDRNOTAVAIL)?;
+        Ok((source, route))
+    }
+
+    fn route6(&self, d: Ipv6Addr) -> Result<Route, Errno> {
+        if d.is_loopback() || self.ipv6.has(d) {
+            return Ok(Route::Loopback);
+        }
+        if d.is_multicast() {
+            // RFC 2464, 7. The scope of the interface leaves no interface.
+            let [.., a, b, c, e] = d.octets();
+            let local = d.octets()[1] & 0xf <= 1;
+            return Ok(if local { Route::Loopback } else { Route::Group(EthernetAddress([0x33, 0x33, a, b, c, e])) });
+        }
+        self.ipv6.next_hop(d).map(|hop| Route::Neighbor(hop.into())).ok_or(Errno::ENETUNREACH)
     }
 
     /// The address that packets to `destination` come from, and their way.
@@ -196,7 +247,11 @@ impl Links {
     #[inline]
     pub fn emit<R>(&mut self, now: u64, len: usize, write: impl FnOnce(&mut [u8]) -> R) -> Result<R, Errno> {
         let (frame, (result, destination)) = self.fill(len, |packet| (write(packet), destination_of(packet)))?;
-        match destination.and_then(|d| self.route(d).ok()) {
+        let route = destination.and_then(|d| match d {
+            IpAddr::V4(d) => self.route(d).ok(),
+            IpAddr::V6(d) => self.route6(d).ok(),
+        });
+        match route {
             Some(route) => self.output(now, frame, route),
             None => {
                 self.counters.tx_dropped += 1;
@@ -215,9 +270,32 @@ impl Links {
         len: usize,
         write: impl FnOnce(&mut [u8]) -> R,
     ) -> Result<R, Errno> {
+        if route == Route::Loopback {
+            return self.emit_loopback(len, write);
+        }
         let (frame, result) = self.fill(len, write)?;
         self.output(now, frame, route);
         Ok(result)
+    }
+
+    /// Straight into the loopback queue: its packets may be longer than a
+    /// frame.
+    fn emit_loopback<R>(&mut self, len: usize, write: impl FnOnce(&mut [u8]) -> R) -> Result<R, Errno> {
+        if len > LOOPBACK_MTU {
+            return Err(Errno::EMSGSIZE);
+        }
+        if !self.loopback_room(len) {
+            return Err(Errno::ENOBUFS);
+        }
+        let mut packet = alloc::vec![0; len];
+        let result = write(&mut packet);
+        self.looped += len;
+        self.loopback.push_back(packet);
+        Ok(result)
+    }
+
+    fn loopback_room(&self, len: usize) -> bool {
+        self.loopback.len() < LOOPBACK_PACKETS && self.looped + len <= LOOPBACK_BYTES
     }
 
     #[inline]
@@ -238,10 +316,10 @@ impl Links {
     fn output(&mut self, now: u64, frame: Frame, route: Route) {
         match route {
             Route::Loopback => {
-                if self.loopback.len() < LOOPBACK_PACKETS
-                    && let Some(bytes) = self.tx.bytes(&frame)
-                {
-                    self.loopback.push_back(bytes[ETH_HEADER..].to_vec());
+                let packet = self.tx.bytes(&frame).map(|bytes| bytes[ETH_HEADER..].to_vec());
+                if let Some(packet) = packet.filter(|p| self.loopback_room(p.len())) {
+                    self.looped += packet.len();
+                    self.loopback.push_back(packet);
                 } else {
                     self.counters.tx_dropped += 1;
                 }
@@ -328,7 +406,9 @@ impl Links {
             return Input::Done;
         }
         match eth.ethertype() {
-            EthernetProtocol::Ipv4 => Input::Ip(ETH_HEADER..frame.len()),
+            EthernetProtocol::Ipv4 | EthernetProtocol::Ipv6 if !martian(&frame[ETH_HEADER..]) => {
+                Input::Ip(ETH_HEADER..frame.len())
+            }
             EthernetProtocol::Arp => {
                 self.arp(now, eth.payload());
                 Input::Done
@@ -378,7 +458,9 @@ impl Links {
 
     /// The next packet that this host sent to itself.
     pub fn next_loopback(&mut self) -> Option<Vec<u8>> {
-        self.loopback.pop_front()
+        let packet = self.loopback.pop_front()?;
+        self.looped -= packet.len();
+        Some(packet)
     }
 
     /// When [`tick`](Self::tick) is due.
@@ -399,7 +481,7 @@ impl Links {
             for frame in frames {
                 self.counters.tx_dropped += 1;
                 if let Some(d) = self.tx.bytes(&frame).and_then(|b| destination_of(&b[ETH_HEADER..])) {
-                    self.unreachable.push(d.into());
+                    self.unreachable.push(d);
                 }
                 self.tx.give_back(frame);
             }
@@ -425,7 +507,28 @@ impl Links {
     }
 }
 
-fn destination_of(packet: &[u8]) -> Option<Ipv4Addr> {
+#[inline]
+fn destination_of(packet: &[u8]) -> Option<IpAddr> {
     let header = packet.first_chunk::<20>()?;
-    (header[0] >> 4 == 4).then(|| Ipv4Addr::new(header[16], header[17], header[18], header[19]))
+    if header[0] >> 4 == 4 {
+        return Some(Ipv4Addr::new(header[16], header[17], header[18], header[19]).into());
+    }
+    let [.., a, b] = packet.first_chunk::<40>()?.as_chunks::<8>().0 else { return None };
+    let mut address = [0; 16];
+    address[..8].copy_from_slice(a);
+    address[8..].copy_from_slice(b);
+    Some(IpAddr::V6(address.into()))
+}
+
+/// Whether a packet from the wire claims to come from or go to loopback (RFC
+/// 1122 3.2.1.3, RFC 4291 2.5.3).
+#[inline]
+fn martian(packet: &[u8]) -> bool {
+    match packet.first_chunk::<20>() {
+        Some(header) if header[0] >> 4 == 4 => header[12] == 127 || header[16] == 127,
+        _ => {
+            let at = |from: usize| packet.get(from..from + 16) == Some(&Ipv6Addr::LOCALHOST.octets()[..]);
+            at(8) || at(24)
+        }
+    }
 }

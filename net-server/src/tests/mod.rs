@@ -1,4 +1,5 @@
 mod hostile;
+mod inet6;
 mod tcp;
 mod udp;
 mod world;

@@ -7,13 +7,7 @@ use smoltcp::{
     iface::SocketHandle,
     socket::udp::{PacketBuffer, PacketMetadata, Socket},
 };
-use strait_abi::{
-    Address, Errno,
-    net::{RecordHeader, Request},
-    session::status,
-    socket as c,
-};
-use zerocopy::{FromBytes, IntoBytes};
+use strait_abi::{Address, Errno, net::Request, session::status, socket as c};
 
 use super::world::{ClientSocket, PEER_IP, SERVER_IP, World};
 
@@ -31,42 +25,6 @@ fn bound(w: &mut World, port: u16) -> ClientSocket {
     s
 }
 
-fn receive(s: &mut ClientSocket) -> Option<(Address, Vec<u8>)> {
-    if s.rx.available() == 0 {
-        return None;
-    }
-    let mut raw = [0; 8];
-    s.rx.copy(0, &mut raw).unwrap();
-    let h = RecordHeader::read_from_bytes(&raw).unwrap();
-    let (mut name, mut data) = (vec![0; h.address.into()], vec![0; h.data as usize]);
-    s.rx.copy(8, &mut name).unwrap();
-    s.rx.copy(h.data_offset(), &mut data).unwrap();
-    s.rx.consume(h.total().unwrap());
-    Some((Address::from_bytes(&name).unwrap(), data))
-}
-
-fn send(w: &mut World, s: &mut ClientSocket, to: Option<SocketAddr>, data: &[u8]) {
-    let name = to.map_or(Address::EMPTY, Address::from);
-    let h = RecordHeader { data: data.len() as u32, address: name.as_bytes().len() as u16, control: 0 };
-    let total = h.total().unwrap();
-    if s.tx.room() < total {
-        s.tx.want(total);
-        w.ring(s.handle);
-        w.step(1000);
-    }
-    assert!(s.tx.room() >= total);
-    s.tx.stage(0, h.as_bytes()).unwrap();
-    s.tx.stage(8, name.as_bytes()).unwrap();
-    s.tx.stage(h.data_offset(), data).unwrap();
-    s.tx.commit(total);
-    w.ring(s.handle);
-}
-
-fn error(w: &mut World, s: &ClientSocket) -> i32 {
-    let r = Request::GetOption { socket: s.handle, level: c::SOL_SOCKET, name: c::SO_ERROR };
-    i32::from_ne_bytes(w.call(&r).unwrap().1.try_into().unwrap())
-}
-
 #[test]
 fn every_size_goes_both_ways() {
     let mut w = World::new();
@@ -76,13 +34,13 @@ fn every_size_goes_both_ways() {
         let data: Vec<u8> = (0..n).map(|i| (i * 7 + n) as u8).collect();
         w.peer.sockets.get_mut::<Socket>(h).send_slice(&data, SocketAddr::from((SERVER_IP, 7))).unwrap();
         let mut got = None;
-        w.until(100, |_| {
-            got = got.take().or_else(|| receive(&mut s));
+        w.until(100, |w| {
+            got = got.take().or_else(|| w.receive(&mut s));
             got.is_some()
         });
         let (from, bytes) = got.unwrap();
         assert_eq!(bytes, data);
-        send(&mut w, &mut s, Some(from.to_inet().unwrap()), &bytes);
+        w.send(&mut s, Some(from.to_inet().unwrap()), &bytes);
         w.until(100, |w| w.peer.sockets.get::<Socket>(h).can_recv());
         let (back, meta) = w.peer.sockets.get_mut::<Socket>(h).recv().unwrap();
         assert_eq!((back, meta.endpoint.port), (&data[..], 7));
@@ -97,18 +55,18 @@ fn errors_reach_the_socket() {
     let peer = SocketAddr::from((PEER_IP, 4444));
     let mut s = w.socket(c::SOCK_DGRAM);
     // No destination.
-    send(&mut w, &mut s, None, b"x");
+    w.send(&mut s, None, b"x");
     w.step(1000);
-    assert_eq!(error(&mut w, &s), i32::from(Errno::EDESTADDRREQ.raw()));
+    assert_eq!(w.error(&s), Some(Errno::EDESTADDRREQ));
     // Nobody listens there: a connected socket learns of it.
     w.call(&Request::Connect { socket: s.handle, address: Address::from(peer).as_bytes() }).unwrap();
-    send(&mut w, &mut s, None, b"x");
+    w.send(&mut s, None, b"x");
     w.until(100, |w| w.status(s.handle) & status::ERR != 0);
-    assert_eq!(error(&mut w, &s), i32::from(Errno::ECONNREFUSED.raw()));
+    assert_eq!(w.error(&s), Some(Errno::ECONNREFUSED));
     // Too long for the wire.
-    send(&mut w, &mut s, None, &[0; 1473]);
+    w.send(&mut s, None, &[0; 1473]);
     w.step(1000);
-    assert_eq!(error(&mut w, &s), i32::from(Errno::EMSGSIZE.raw()));
+    assert_eq!(w.error(&s), Some(Errno::EMSGSIZE));
     assert_eq!(w.counters().misbehaved, 0);
 }
 
@@ -133,10 +91,10 @@ fn the_best_match_gets_it() {
     for _ in 0..10 {
         w.step(1_000_000);
     }
-    assert_eq!(receive(&mut tied).unwrap().0.to_inet().unwrap().port(), 2000);
-    assert!(receive(&mut tied).is_none());
-    assert_eq!(receive(&mut wild).unwrap().0.to_inet().unwrap().port(), 2001);
-    assert!(receive(&mut wild).is_none());
+    assert_eq!(w.receive(&mut tied).unwrap().0.to_inet().unwrap().port(), 2000);
+    assert!(w.receive(&mut tied).is_none());
+    assert_eq!(w.receive(&mut wild).unwrap().0.to_inet().unwrap().port(), 2001);
+    assert!(w.receive(&mut wild).is_none());
 }
 
 #[test]
@@ -150,7 +108,7 @@ fn a_full_socket_loses_datagrams_and_nothing_else() {
         w.step(1_000_000);
     }
     let mut n = 0;
-    while let Some((_, data)) = receive(&mut s) {
+    while let Some((_, data)) = w.receive(&mut s) {
         assert_eq!(data, [1; 1000]);
         n += 1;
     }
@@ -158,7 +116,7 @@ fn a_full_socket_loses_datagrams_and_nothing_else() {
     w.peer.sockets.get_mut::<Socket>(h).send_slice(b"again", SocketAddr::from((SERVER_IP, 7))).unwrap();
     w.step(1_000_000);
     w.step(1_000_000);
-    assert_eq!(receive(&mut s).unwrap().1, b"again");
+    assert_eq!(w.receive(&mut s).unwrap().1, b"again");
 }
 
 #[test]
@@ -184,13 +142,13 @@ fn dead_hosts_hold_few_buffers() {
     // More datagrams to hosts that do not answer than there are buffers.
     for host in 100..200 {
         for _ in 0..8 {
-            send(&mut w, &mut s, Some(SocketAddr::from(([10, 0, 2, host], 9))), b"anyone?");
+            w.send(&mut s, Some(SocketAddr::from(([10, 0, 2, host], 9))), b"anyone?");
             w.step(1000);
         }
     }
     // Others are not held up: a live host is found at once.
     for _ in 0..2 {
-        send(&mut w, &mut s, Some(SocketAddr::from((PEER_IP, 2000))), b"hello");
+        w.send(&mut s, Some(SocketAddr::from((PEER_IP, 2000))), b"hello");
         w.step(1_000_000);
         w.step(1_000_000);
     }

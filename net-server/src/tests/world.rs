@@ -3,7 +3,15 @@
 
 extern crate std;
 
-use std::{boxed::Box, cell::RefCell, collections::VecDeque, string::ToString, vec, vec::Vec};
+use core::net::SocketAddr;
+use std::{
+    boxed::Box,
+    cell::RefCell,
+    collections::VecDeque,
+    string::{String, ToString},
+    vec,
+    vec::Vec,
+};
 
 use smoltcp::{
     iface::{Config, Interface, SocketSet},
@@ -12,10 +20,10 @@ use smoltcp::{
     wire::{EthernetAddress, IpCidr},
 };
 use strait_abi::{
-    Errno, entropy, eth,
-    net::{self, Request},
+    Address, Errno, entropy, eth,
+    net::{self, RecordHeader, Request},
     session::SessionRegion,
-    timer,
+    socket as c, timer,
 };
 use strait_pd::{
     Channel, ChannelConfig, ChannelSet, Component, Config as PdConfig, MESSAGE_BYTES, Message, Pd, RegionConfig,
@@ -26,6 +34,8 @@ use strait_ring::{
     net_queue::{BUFFER_SIZE, Consumer, Descriptor, Producer, capacity_for},
     paged::{ClientConsumer, ClientProducer},
 };
+
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::NetServer;
 
@@ -263,6 +273,83 @@ impl World {
     pub fn socket(&mut self, kind: u16) -> ClientSocket {
         let (handle, _) = self.call(&Request::Socket { family: 2, kind, protocol: 0 }).unwrap();
         self.attached(handle as u16)
+    }
+
+    /// A socket of AF_INET6.
+    pub fn socket6(&mut self, kind: u16) -> ClientSocket {
+        let (handle, _) = self.call(&Request::Socket { family: 10, kind, protocol: 0 }).unwrap();
+        self.attached(handle as u16)
+    }
+
+    pub fn set_int(&mut self, s: &ClientSocket, level: i32, name: i32, value: i32) -> Result<(), Errno> {
+        let value = value.to_ne_bytes();
+        self.call(&Request::SetOption { socket: s.handle, level, name, value: &value }).map(|_| ())
+    }
+
+    pub fn get_int(&mut self, s: &ClientSocket, level: i32, name: i32) -> Result<i32, Errno> {
+        let (_, bytes) = self.call(&Request::GetOption { socket: s.handle, level, name })?;
+        Ok(i32::from_ne_bytes(bytes[..4].try_into().unwrap()))
+    }
+
+    pub fn bind(&mut self, s: &ClientSocket, address: &str) -> Result<(), Errno> {
+        let address = Address::from(address.parse::<SocketAddr>().unwrap());
+        self.call(&Request::Bind { socket: s.handle, address: address.as_bytes() }).map(|_| ())
+    }
+
+    pub fn connect(&mut self, s: &ClientSocket, address: &str) -> Result<(), Errno> {
+        let address = Address::from(address.parse::<SocketAddr>().unwrap());
+        self.call(&Request::Connect { socket: s.handle, address: address.as_bytes() }).map(|_| ())
+    }
+
+    /// getsockname(2).
+    pub fn local(&mut self, s: &ClientSocket) -> String {
+        let (_, bytes) = self.call(&Request::LocalAddress { socket: s.handle }).unwrap();
+        Address::from_bytes(&bytes).unwrap().to_inet().unwrap().to_string()
+    }
+
+    /// getpeername(2).
+    pub fn peer_of(&mut self, s: &ClientSocket) -> Result<String, Errno> {
+        let (_, bytes) = self.call(&Request::PeerAddress { socket: s.handle })?;
+        Ok(Address::from_bytes(&bytes).unwrap().to_inet().unwrap().to_string())
+    }
+
+    /// The next datagram.
+    pub fn receive(&mut self, s: &mut ClientSocket) -> Option<(Address, Vec<u8>)> {
+        if s.rx.available() == 0 {
+            return None;
+        }
+        let mut raw = [0; 8];
+        s.rx.copy(0, &mut raw).unwrap();
+        let h = RecordHeader::read_from_bytes(&raw).unwrap();
+        let (mut name, mut data) = (vec![0; h.address.into()], vec![0; h.data as usize]);
+        s.rx.copy(8, &mut name).unwrap();
+        s.rx.copy(h.data_offset(), &mut data).unwrap();
+        s.rx.consume(h.total().unwrap());
+        Some((Address::from_bytes(&name).unwrap(), data))
+    }
+
+    /// Sends a datagram.
+    pub fn send(&mut self, s: &mut ClientSocket, to: Option<SocketAddr>, data: &[u8]) {
+        let name = to.map_or(Address::EMPTY, Address::from);
+        let h = RecordHeader { data: data.len() as u32, address: name.as_bytes().len() as u16, control: 0 };
+        let total = h.total().unwrap();
+        if s.tx.room() < total {
+            s.tx.want(total);
+            self.ring(s.handle);
+            self.step(1000);
+        }
+        assert!(s.tx.room() >= total);
+        s.tx.stage(0, h.as_bytes()).unwrap();
+        s.tx.stage(8, name.as_bytes()).unwrap();
+        s.tx.stage(h.data_offset(), data).unwrap();
+        s.tx.commit(total);
+        self.ring(s.handle);
+    }
+
+    /// SO_ERROR, taken.
+    pub fn error(&mut self, s: &ClientSocket) -> Option<Errno> {
+        let raw = self.get_int(s, c::SOL_SOCKET, c::SO_ERROR).unwrap();
+        (raw != 0).then(|| Errno::from_raw(raw as u64))
     }
 
     pub fn attached(&self, handle: u16) -> ClientSocket {

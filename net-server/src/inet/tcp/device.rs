@@ -4,11 +4,11 @@
 use smoltcp::{
     phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken},
     time::Instant,
-    wire::{Ipv4Packet, TcpPacket, TcpSeqNumber},
+    wire::{TcpPacket, TcpSeqNumber},
 };
 
 use crate::{
-    inet::checksum,
+    inet::{checksum, ip},
     link::{Arrived, Links},
 };
 
@@ -64,7 +64,7 @@ impl TxToken for Tx<'_> {
 
 /// Completes a packet that smoltcp wrote, and notes its numbers.
 fn finish(packet: &mut [u8], isn: u32, last: &mut LastSent) {
-    let header = usize::from(Ipv4Packet::new_unchecked(&*packet).header_len());
+    let header = ip::header_len(packet);
     let Ok(mut tcp) = TcpPacket::new_checked(&mut packet[header..]) else { return };
     let number = tcp.seq_number().0.wrapping_add(isn as i32);
     tcp.set_seq_number(TcpSeqNumber(number));

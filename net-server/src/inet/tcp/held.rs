@@ -10,8 +10,8 @@ use smoltcp::wire::TcpPacket;
 
 use super::Tuple;
 
-/// An IP header without options and the longest TCP header.
-const MOST: usize = 20 + 60;
+/// An IPv6 header and the longest TCP header.
+const MOST: usize = 40 + 60;
 /// The flags of a segment that only acknowledges.
 const ACK: u8 = 0x10;
 

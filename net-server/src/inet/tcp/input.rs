@@ -6,30 +6,27 @@ use core::net::SocketAddr;
 use smoltcp::{
     socket::tcp::State,
     time::Duration,
-    wire::{IpListenEndpoint, Ipv4Packet, TcpPacket, TcpSeqNumber},
+    wire::{IpListenEndpoint, TcpPacket, TcpSeqNumber},
 };
 use strait_abi::{Errno, socket as c};
 
-use super::{ACCEPT_TIMEOUT, Endpoint, HANDSHAKE, LastSent, Shared, TCP, Tcp, Tuple, Wire, checksum, time_wait};
+use super::{ACCEPT_TIMEOUT, Endpoint, HANDSHAKE, LastSent, Shared, TCP, Tcp, Tuple, Wire, checksum, ip, time_wait};
 use crate::{core::Core, link::dhcp::instant, socket::SocketId};
 
 impl Tcp {
-    /// A segment arrived, in a valid IPv4 packet for this host.
+    /// A segment arrived, in a valid packet for this host.
     pub fn input(&mut self, shared: &mut Shared, core: &mut Core, packet: &mut [u8]) -> bool {
         if checksum::transport(packet) != 0 {
             return false;
         }
-        let ip = Ipv4Packet::new_unchecked(&*packet);
-        let header = usize::from(ip.header_len());
-        let (source, target) = (ip.src_addr(), ip.dst_addr());
+        let header = ip::header_len(packet);
+        let (source, target) = ip::addresses(packet);
         if source.is_unspecified() || target.is_unspecified() {
             return false;
         }
         let Ok(tcp) = TcpPacket::new_checked(&packet[header..]) else { return false };
-        let tuple = Tuple {
-            local: SocketAddr::new(target.into(), tcp.dst_port()),
-            remote: SocketAddr::new(source.into(), tcp.src_port()),
-        };
+        let tuple =
+            Tuple { local: SocketAddr::new(target, tcp.dst_port()), remote: SocketAddr::new(source, tcp.src_port()) };
         if tuple.local.port() == 0 || tuple.remote.port() == 0 {
             return false;
         }
@@ -91,7 +88,7 @@ impl Tcp {
 
     /// Gives a segment to its connection.
     fn process(&mut self, shared: &mut Shared, core: &mut Core, index: usize, packet: &mut [u8]) {
-        let header = usize::from(Ipv4Packet::new_unchecked(&*packet).header_len());
+        let header = ip::header_len(packet);
         let mut tcp = TcpPacket::new_unchecked(&mut packet[header..]);
         let resets = tcp.rst();
         let connection = &mut self.connections[index];
@@ -165,14 +162,16 @@ impl Tcp {
             }
         };
         let parent = &shared.endpoints[state];
-        let (ttl, nodelay, keep_idle, user_timeout) =
-            (parent.ttl, parent.nodelay, parent.keep_idle, parent.user_timeout);
+        let (ttl, hops, only6, nodelay, keep_idle, user_timeout) =
+            (parent.ttl, parent.hops, parent.only6, parent.nodelay, parent.keep_idle, parent.user_timeout);
         core.sockets[id].options = options;
         core.sockets[id].state = shared.endpoints.insert(Endpoint {
             local: Some(tuple.local),
             peer: Some(tuple.remote),
             connection: Some(index),
             ttl,
+            hops,
+            only6,
             nodelay,
             keep_idle,
             user_timeout,

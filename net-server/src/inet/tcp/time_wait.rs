@@ -2,7 +2,6 @@
 //! TIME-WAIT): a few words each, instead of a socket with its buffers.
 
 use alloc::collections::VecDeque;
-use core::net::IpAddr;
 
 use hashbrown::HashMap;
 use smoltcp::wire::{IpProtocol, TcpPacket, TcpSeqNumber};
@@ -11,14 +10,13 @@ use super::{LastSent, Tuple};
 use crate::{
     core::Core,
     hash::Keyed,
-    inet::{checksum, udp::write_header},
+    inet::{checksum, ip},
 };
 
 /// How long one is remembered, in nanoseconds (Linux: TCP_TIMEWAIT_LEN).
 const LENGTH: u64 = 60_000_000_000;
 /// How many are; the oldest is forgotten for a new one.
 const MOST: usize = 8192;
-const IP_HEADER: usize = 20;
 const TCP_HEADER: usize = 20;
 
 /// The table.
@@ -64,11 +62,12 @@ impl TimeWait {
 
 /// Sends the last acknowledgement of a connection once more.
 pub fn acknowledge(core: &mut Core, tuple: &Tuple, last: LastSent) {
-    let (IpAddr::V4(source), IpAddr::V4(target)) = (tuple.local.ip(), tuple.remote.ip()) else { return };
-    let _ = core.links.emit(core.now, IP_HEADER + TCP_HEADER, |packet| {
+    let (source, target) = (tuple.local.ip(), tuple.remote.ip());
+    let header = ip::header_for(target);
+    let _ = core.links.emit(core.now, header + TCP_HEADER, |packet| {
         packet.fill(0);
-        write_header(packet, source.octets(), target.octets(), IpProtocol::Tcp, 64);
-        let mut tcp = TcpPacket::new_unchecked(&mut packet[IP_HEADER..]);
+        ip::write_header(packet, source, target, IpProtocol::Tcp, 64);
+        let mut tcp = TcpPacket::new_unchecked(&mut packet[header..]);
         tcp.set_src_port(tuple.local.port());
         tcp.set_dst_port(tuple.remote.port());
         tcp.set_seq_number(TcpSeqNumber(last.next as i32));
@@ -76,6 +75,6 @@ pub fn acknowledge(core: &mut Core, tuple: &Tuple, last: LastSent) {
         tcp.set_header_len(TCP_HEADER as u8);
         tcp.set_ack(true);
         let sum = checksum::transport(packet);
-        TcpPacket::new_unchecked(&mut packet[IP_HEADER..]).set_checksum(sum);
+        TcpPacket::new_unchecked(&mut packet[header..]).set_checksum(sum);
     });
 }
