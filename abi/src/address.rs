@@ -88,7 +88,8 @@ pub fn decode_inet(b: &[u8]) -> Result<SocketAddr, Errno> {
             let mut ip = [0; 16];
             ip.copy_from_slice(&b[8..24]);
             let word = |at: usize| u32::from_ne_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]]);
-            Ok(SocketAddrV6::new(Ipv6Addr::from(ip), port(b), word(4), if b.len() < INET_LEN { 0 } else { word(24) }).into())
+            Ok(SocketAddrV6::new(Ipv6Addr::from(ip), port(b), word(4), if b.len() < INET_LEN { 0 } else { word(24) })
+                .into())
         }
         AF_INET | AF_INET6 => Err(Errno::EINVAL),
         _ => Err(Errno::EAFNOSUPPORT),

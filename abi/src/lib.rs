@@ -7,6 +7,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 pub mod address;
 pub mod control;
 pub mod entropy;
@@ -14,6 +16,7 @@ mod errno;
 pub mod eth;
 pub mod log;
 pub mod net;
+pub mod policy;
 pub mod session;
 pub mod socket;
 pub mod timer;

@@ -5,7 +5,7 @@ use alloc::{boxed::Box, vec::Vec};
 
 use rand_chacha::{ChaCha12Rng, rand_core::Rng};
 use slab::Slab;
-use strait_abi::{Errno, session::SessionRegion, session::status};
+use strait_abi::{Errno, policy::Policy, session::SessionRegion, session::status};
 use strait_pd::Channel;
 use strait_ring::{
     Misbehaved, PAGE,
@@ -28,22 +28,31 @@ pub struct Session {
     pub arena: Arena,
     /// Which socket is at each place.
     pub slots: Vec<Option<SocketId>>,
+    /// What it may do.
+    pub policy: Policy,
     /// Sockets that it owns, with or without a place.
     pub sockets: usize,
+    /// Of them, those whose port was chosen for them.
+    pub ephemeral: usize,
     /// When its sockets are looked at because pages were short; `u64::MAX` if
     /// they were not.
     pub relief: u64,
 }
 
 impl Session {
-    pub fn new(channel: Channel, region: SessionRegion) -> Self {
+    pub fn new(channel: Channel, region: SessionRegion, policy: Policy) -> Self {
         region.set_version();
+        let places = policy.sockets.map_or(region.sockets(), |most| region.sockets().min(usize::from(most)));
+        let mut arena = region.arena();
+        arena.limit(policy.pages.map_or(usize::MAX, usize::from));
         Self {
             channel,
             region,
-            arena: region.arena(),
-            slots: alloc::vec![None; region.sockets()],
+            arena,
+            slots: alloc::vec![None; places],
+            policy,
             sockets: 0,
+            ephemeral: 0,
             relief: u64::MAX,
         }
     }
@@ -113,6 +122,7 @@ impl Core {
             rings: None,
             status: 0,
             error: None,
+            ephemeral: false,
             options: Options::default(),
             queue: None,
             state: 0,
@@ -157,7 +167,9 @@ impl Core {
     pub fn remove(&mut self, id: SocketId) {
         self.detach(id);
         if let Some(socket) = self.sockets.try_remove(id) {
-            self.sessions[socket.session].sockets -= 1;
+            let owner = &mut self.sessions[socket.session];
+            owner.sockets -= 1;
+            owner.ephemeral -= usize::from(socket.ephemeral);
         }
     }
 

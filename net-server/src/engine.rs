@@ -10,7 +10,9 @@ use strait_abi::{
     socket as c,
 };
 
-use crate::{core::Core, family::Registry, link::Links, socket::ConnectionQueue, socket::SocketId, socket::put_int};
+use crate::{
+    core::Core, family::Registry, link::Links, policy, socket::ConnectionQueue, socket::SocketId, socket::put_int,
+};
 
 /// The answer to a call.
 pub struct Answer {
@@ -77,7 +79,9 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
         }
         Request::Bind { socket, address } => {
             let (id, family) = with(core, socket)?;
-            families.get(family).bind(core, id, &Address::from_bytes(address)?)?;
+            let address = Address::from_bytes(address)?;
+            policy::may_bind(core, session, id, &address)?;
+            families.get(family).bind(core, id, &address)?;
         }
         Request::Listen { socket, backlog } => {
             let (id, family) = with(core, socket)?;
@@ -99,7 +103,9 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
         Request::Accept { socket } => return accept(core, families, session, socket),
         Request::Connect { socket, address } => {
             let (id, family) = with(core, socket)?;
-            families.get(family).connect(core, id, &Address::from_bytes(address)?)?;
+            let address = Address::from_bytes(address)?;
+            policy::may_connect(core, session, id, &address)?;
+            families.get(family).connect(core, id, &address)?;
         }
         Request::Shutdown { socket, how } => {
             let (id, family) = with(core, socket)?;
@@ -146,6 +152,7 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
         }
         Request::Ioctl { socket, request, argument } => {
             let (id, family) = with(core, socket)?;
+            policy::may_ioctl(core, session, request)?;
             let mut answer = Answer::EMPTY.with(argument);
             answer.len = families.get(family).ioctl(core, id, request, argument, &mut answer.bytes)?;
             return Ok(answer);
@@ -199,9 +206,12 @@ fn create(
     protocol: u16,
 ) -> Result<(SocketId, Handle), Errno> {
     let index = families.index(family)?;
+    policy::may_create(core, session, family, kind)?;
     let id = core.add(session, index, family, kind, protocol)?;
     let made = core.attach(id).and_then(|handle| families.get(index).create(core, id).map(|()| (id, handle)));
-    made.inspect_err(|_| core.remove(id))
+    let made = made.inspect_err(|_| core.remove(id))?;
+    policy::may_keep(core, id).inspect_err(|_| close(core, families, id, index))?;
+    Ok(made)
 }
 
 fn accept(core: &mut Core, families: &mut Registry, session: usize, socket: Handle) -> Result<Answer, Errno> {

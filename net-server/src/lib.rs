@@ -22,6 +22,7 @@ mod family;
 mod hash;
 mod inet;
 mod link;
+mod policy;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -164,7 +165,8 @@ pub fn start(env: Environment) -> Result<NetServer, StartError> {
         let memory = SharedMemory::attach(env.region(&region.name)?);
         let shared = SessionRegion::new(memory).ok_or(StartError::Region("of a session (`<client>_net`)"))?;
         sessions[channel.index()] = Some(core.sessions.len() as u8);
-        core.sessions.push(Session::new(channel, shared));
+        let policy = policy::read(&env.config, client).map_err(StartError::Setting)?;
+        core.sessions.push(Session::new(channel, shared, policy));
     }
     let fixed = static_ipv4(&env)?;
     let dhcp = match &fixed {

@@ -40,6 +40,8 @@ pub struct Socket {
     pub status: u32,
     /// SO_ERROR.
     pub error: Option<Errno>,
+    /// Its port was chosen for it, and counts against its owner's quota.
+    pub ephemeral: bool,
     /// Generic options.
     pub options: Options,
     /// For listeners.

@@ -25,6 +25,14 @@ impl Arena {
         Self { total: free.len(), low_water: free.len(), short: false, free }
     }
 
+    /// Hands out `most` pages at most from now on.
+    pub fn limit(&mut self, most: usize) {
+        let excess = self.total.saturating_sub(most).min(self.free.len());
+        self.free.drain(..excess);
+        self.total -= excess;
+        self.low_water = self.low_water.min(self.free.len());
+    }
+
     /// A free page, if there is one.
     pub fn alloc(&mut self) -> Option<Page> {
         let Some(page) = self.free.pop() else {
@@ -59,5 +67,22 @@ impl Arena {
     /// All pages.
     pub fn total(&self) -> usize {
         self.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_than_the_limit_is_handed_out() {
+        let mut arena = Arena::new(3, 20);
+        arena.limit(5);
+        arena.limit(100);
+        assert_eq!((arena.total(), arena.used(), arena.peak()), (5, 0, 0));
+        let pages: Vec<_> = core::iter::from_fn(|| arena.alloc()).collect();
+        assert_eq!(pages, [3, 4, 5, 6, 7]);
+        assert!(arena.take_short());
+        assert_eq!((arena.used(), arena.peak()), (5, 5));
     }
 }

@@ -32,6 +32,8 @@ pub struct Program {
     pub sessions: &'static [&'static Service],
     /// What `strait.toml` may set for it.
     pub settings: &'static [Key],
+    /// The port that it binds if the setting `port` does not say another.
+    pub port: Option<u16>,
 }
 
 /// A region that a program must map.
@@ -137,6 +139,7 @@ const NOTHING: Program = Program {
     silent: false,
     sessions: &[],
     settings: &[],
+    port: None,
 };
 
 /// All programs of this repository.
@@ -198,14 +201,15 @@ pub const PROGRAMS: &[Program] = &[
         regions: &[Need { region: "vfs_archive", perms: Perms::R, min: 1024, unit: 1 }],
         ..NOTHING
     },
-    Program { name: "echo", sessions: &[&NET], settings: &[key("port", Kind::Port)], ..NOTHING },
+    Program { name: "echo", sessions: &[&NET], settings: &[key("port", Kind::Port)], port: Some(7), ..NOTHING },
     Program {
         name: "httpd",
         sessions: &[&NET, &VFS],
         settings: &[key("port", Kind::Port), key("root", Kind::AbsolutePath)],
+        port: Some(80),
         ..NOTHING
     },
-    Program { name: "netstat", sessions: &[&NET], settings: &[key("port", Kind::Port)], ..NOTHING },
+    Program { name: "netstat", sessions: &[&NET], settings: &[key("port", Kind::Port)], port: Some(15), ..NOTHING },
     Program { name: "fetch", sessions: &[&NET], settings: &[key("url", Kind::HttpUrl)], ..NOTHING },
 ];
 

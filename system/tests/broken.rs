@@ -17,6 +17,12 @@ port = 7
 [httpd]
 port = 80
 root = "/"
+[net_server.policy.echo]
+ports = [7]
+sockets = 64
+[net_server.policy.httpd]
+ports = ["80/tcp"]
+destinations = []
 "#;
 
 /// What is wrong with the two texts: the line at fault and the message.
@@ -459,9 +465,39 @@ fn settings() {
 
 #[test]
 fn a_wrong_mode_is_refused() {
-    let found = problems(SYSTEM, "[net_server]\nipv4.mode = \"auto\"\n");
-    assert_eq!(found.len(), 1, "{found:#?}");
-    assert!(found[0].1.contains("write \"dhcp\" or \"static\""), "{found:#?}");
+    let found = problems(SYSTEM, &SETTINGS.replacen("static", "auto", 1));
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(
+        found.iter().any(|(line, text)| line.starts_with("mode") && text.contains("write \"dhcp\" or \"static\"")),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn policies() {
+    refused("sockets = 64", "socket = 64", "socket = 64", "a policy has no `socket`; it takes families, types, raw");
+    refused("sockets = 64", "sockets = 0", "sockets", "write a number of sockets from 1 to 65535");
+    refused("sockets = 64", "raw = \"yes\"", "raw", "raw = \"yes\" is not valid; write true or false");
+    refused("sockets = 64", "families = [\"ipv4\"]", "families", "write a list of families such as [\"inet\"");
+    refused("sockets = 64", "types = [\"raw\"]", "types", "raw sockets are granted by raw = true");
+    refused("sockets = 64", "pages = 3", "pages", "write a number of pages from 4");
+    refused("ports = [7]", "ports = [\"7-\"]", "ports", "ports = \"7-\" is not valid; write a list of ports");
+    refused(
+        "ports = [7]",
+        "ports = [8]",
+        "ports",
+        "echo listens on port 7, which is not granted; write ports = [7] below",
+    );
+    refused("ports = [7]\n", "", "sockets", "echo listens on port 7, which is not granted");
+    refused("port = 80", "port = 81", "ports", "httpd listens on port 81, which is not granted");
+    refused("destinations = []", "destinations = [\"10.0.2.15/24\"]", "destinations", "write a list of destinations");
+    refused(
+        "policy.echo]",
+        "policy.ehco]",
+        "ports",
+        "[net_server.policy.ehco] is for no client of net_server; they are echo",
+    );
+    refused("[net_server.policy.echo]\nports", "[net_server.policy]\nports", "ports", "`ports` names no client");
 }
 
 #[test]

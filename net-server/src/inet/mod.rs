@@ -33,6 +33,7 @@ use crate::{
     core::Core,
     family::Family,
     link::{ETH_INDEX, LOOPBACK_INDEX, dhcp::instant},
+    policy,
     socket::{SocketId, int, put_int},
 };
 
@@ -157,7 +158,10 @@ impl Shared {
         let protocol = core.sockets[id].protocol;
         let reuse = core.sockets[id].options.reuse_address;
         let port = match address.port() {
-            0 => self.ports.ephemeral(core, protocol, address.ip()).ok_or(Errno::EADDRINUSE)?,
+            0 => {
+                policy::take_ephemeral(core, id)?;
+                self.ports.ephemeral(core, protocol, address.ip()).ok_or(Errno::EADDRINUSE)?
+            }
             port => port,
         };
         address.set_port(port);

@@ -18,7 +18,7 @@ use super::{
     Shared, any, checksum, destination, icmp, icmp6,
     ip::{self, V4_HEADER, V6_HEADER},
 };
-use crate::{core::Core, socket::SocketId};
+use crate::{core::Core, policy, socket::SocketId};
 
 const UDP: u16 = c::IPPROTO_UDP as u16;
 const UDP_HEADER: usize = 8;
@@ -225,7 +225,8 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
     }
     let endpoint = &shared.endpoints[socket.state];
     let Some(local) = endpoint.local else { return Step::Unbound };
-    let arena = &mut sessions[socket.session].arena;
+    let session = &mut sessions[socket.session];
+    let arena = &mut session.arena;
     // Both in one piece: most records are longer than that.
     let mut head = [0; HEAD];
     let n = HEAD.min(available as usize);
@@ -242,7 +243,9 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
         let to = if name.is_empty() {
             endpoint.peer.ok_or(Errno::EDESTADDRREQ)?
         } else {
-            destination(socket.domain, endpoint, decode_inet(name)?)?
+            let to = destination(socket.domain, endpoint, decode_inet(name)?)?;
+            policy::may_send(&session.policy, UDP, to)?;
+            to
         };
         let (target, port) = (to.ip(), to.port());
         if port == 0 {

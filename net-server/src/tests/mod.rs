@@ -1,5 +1,6 @@
 mod hostile;
 mod inet6;
+mod policy;
 mod tcp;
 mod udp;
 mod world;

@@ -191,6 +191,15 @@ impl World {
     }
 
     pub fn with_session(bytes: usize) -> Self {
+        // Tests bind to ports of well-known services.
+        Self::with_settings(
+            bytes,
+            &[("policy.client.ports", "1-65535"), ("policy.client.raw", "true"), ("policy.client.administer", "true")],
+        )
+    }
+
+    /// With further settings of the server.
+    pub fn with_settings(bytes: usize, settings: &[(&str, &str)]) -> Self {
         let outside: &'static Outside = Box::leak(Box::default());
         outside.0.borrow_mut().now = 1_000_000_000;
         let names = ["eth_rx_free", "eth_rx_active", "eth_tx_active", "eth_tx_free", "eth_rx_data", "eth_tx_data"];
@@ -223,6 +232,7 @@ impl World {
             irqs: vec![],
             settings: [("ipv4.mode", "static"), ("ipv4.address", "10.0.2.15/24"), ("ipv4.gateway", "10.0.2.2")]
                 .iter()
+                .chain(settings)
                 .map(|(k, v)| (k.to_string(), v.to_string()))
                 .collect(),
         };

@@ -2,6 +2,7 @@
 //! built or booted. Every rule names the line at fault and what to do.
 
 mod expected;
+mod policy;
 mod settings;
 mod sharing;
 mod structure;
@@ -16,6 +17,7 @@ pub fn check(system: &System, settings: &Settings) -> Vec<Problem> {
     expected::check(system, &mut report);
     let mut problems = report.problems;
     settings::check(system, settings, &mut problems);
+    policy::check(system, settings, &mut problems);
     problems.sort();
     problems.dedup();
     problems

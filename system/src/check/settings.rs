@@ -1,6 +1,7 @@
 //! Rules for `strait.toml`.
 
-use crate::programs::{Program, program};
+use super::policy::POLICY;
+use crate::programs::{NET, Program, program};
 use crate::settings::{PdSettings, Setting};
 use crate::{Problem, Settings, System};
 
@@ -23,6 +24,10 @@ pub fn check(system: &System, settings: &Settings, problems: &mut Vec<Problem>) 
 
 fn keys(program: &Program, table: &PdSettings, refuse: &mut impl FnMut(u32, String)) {
     for Setting { key, value, line } in &table.entries {
+        // `policy` checks these.
+        if program.name == NET.server && key.starts_with(POLICY) {
+            continue;
+        }
         match program.settings.iter().find(|k| k.name == key) {
             Some(known) => {
                 if let Err(wanted) = known.kind.check(value) {
@@ -30,7 +35,10 @@ fn keys(program: &Program, table: &PdSettings, refuse: &mut impl FnMut(u32, Stri
                 }
             }
             None => {
-                let known: Vec<_> = program.settings.iter().map(|k| k.name).collect();
+                let mut known: Vec<_> = program.settings.iter().map(|k| k.name).collect();
+                if program.name == NET.server {
+                    known.push("policy.<client>.<key>");
+                }
                 let known = if known.is_empty() { "nothing".into() } else { known.join(", ") };
                 refuse(*line, format!("{} has no setting `{key}`; it takes {known}", program.name));
             }
