@@ -18,7 +18,6 @@
 //! | [`device`] | what the driver asks of a device |
 //! | [`driver`] | the component: validation, batches, signals, interrupts |
 //! | [`slots`] | which buffers are where |
-//! | [`virtqueue`] | a virtqueue for frames |
 //! | `virtio` | virtio-net by virtio-mmio, modern and legacy (feature `virtio`) |
 //!
 //! Limits: one queue pair, no checksum or segmentation offload yet (its place
@@ -34,7 +33,6 @@ pub mod driver;
 pub mod slots;
 #[cfg(feature = "virtio")]
 pub mod virtio;
-pub mod virtqueue;
 
 pub use device::NetDevice;
 pub use driver::{Counters, EthDriver};

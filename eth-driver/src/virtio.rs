@@ -2,25 +2,23 @@
 //! or legacy.
 //!
 //! The virtio header of each frame lies in memory of the driver alone
-//! ([`virtqueue`](crate::virtqueue)), so buffers are plain frames for both
+//! ([`strait_virtio`]), so buffers are plain frames for both
 //! sides, and what a header may carry later (checksum and segmentation offload:
 //! `flags`, `csum_start`, `gso_size`; the bits to accept are
 //! VIRTIO_NET_F_CSUM and following in [`Features`]) never touches the server's
 //! memory. All headers are zero.
 //!
-//! The queue is ours and not the crate's: with two descriptors to a frame that
-//! one costs five times the instructions, wants references to packet memory
-//! that the driver need not map, and its kick after a batch is wrong with
-//! VIRTIO_F_EVENT_IDX.
+//! A frame is a chain of two descriptors: its header and itself. Only address
+//! and length of the frame change, so giving the device one is three stores.
 
 use core::fmt;
 
 use strait_ring::SharedMemory;
 use strait_ring::net_queue::BUFFER_SIZE;
+use strait_virtio::queue::{Part, QUEUE_BYTES, Virtqueue};
 use virtio_drivers::transport::{DeviceType, Transport};
 
 use crate::device::{NetDevice, Received};
-use crate::virtqueue::{Direction, Layout, MAX_SIZE, QUEUE_BYTES, Virtqueue};
 
 const RX: u16 = 0;
 const TX: u16 = 1;
@@ -85,11 +83,14 @@ pub struct Memory {
     pub tx_data_paddr: u64,
 }
 
+/// A header and a frame.
+type Queue = Virtqueue<2>;
+
 /// A virtio-net device.
 pub struct VirtioNet<T> {
     transport: T,
-    rx: Virtqueue,
-    tx: Virtqueue,
+    rx: Queue,
+    tx: Queue,
     rx_data: u64,
     tx_data: u64,
     header_len: u32,
@@ -101,21 +102,24 @@ fn start_queue<T: Transport>(
     transport: &mut T,
     index: u16,
     memory: Memory,
-    direction: Direction,
+    header: fn(u64, u32) -> Part,
     header_len: u32,
-) -> Result<Virtqueue, StartError> {
-    let most = transport.max_queue_size(index).min(MAX_SIZE.into());
-    if most < 2 || transport.queue_used(index) {
-        return Err(StartError::NoQueue(index));
-    }
-    let size = 1 << most.ilog2();
+) -> Result<Queue, StartError> {
     let offset = usize::from(index) * QUEUE_BYTES;
-    let paddr = memory.own_paddr + offset as u64;
     let own = memory.own.slice(offset, QUEUE_BYTES).ok_or(StartError::NoMemory)?;
-    let queue = Virtqueue::new(own, paddr, size, direction, header_len).ok_or(StartError::NoMemory)?;
-    let layout = Layout::new(size);
-    transport.queue_set(index, size.into(), paddr, paddr + layout.avail as u64, paddr + layout.used as u64);
+    let queue: Queue = strait_virtio::start(transport, index, own, memory.own_paddr + offset as u64)
+        .ok_or(StartError::NoQueue(index))?;
+    for chain in queue.chains() {
+        queue.set(chain, 0, header(queue.own(chain).1, header_len), false);
+    }
     Ok(queue)
+}
+
+#[inline]
+fn push(queue: &mut Queue, slot: u16, frame: Part) {
+    if let Some(chain) = queue.begin(slot) {
+        queue.set(chain, 1, frame, true);
+    }
 }
 
 impl<T: Transport> VirtioNet<T> {
@@ -133,8 +137,8 @@ impl<T: Transport> VirtioNet<T> {
                 *octet = transport.read_config_space(CONFIG_MAC + i).map_err(|_| StartError::NoConfiguration)?;
             }
         }
-        let rx = start_queue(&mut transport, RX, memory, Direction::Receive, header_len)?;
-        let tx = start_queue(&mut transport, TX, memory, Direction::Transmit, header_len)?;
+        let rx = start_queue(&mut transport, RX, memory, Part::write, header_len)?;
+        let tx = start_queue(&mut transport, TX, memory, Part::read, header_len)?;
         transport.finish_init();
         Ok(Self {
             transport,
@@ -172,13 +176,14 @@ impl<T: Transport> NetDevice for VirtioNet<T> {
     }
 
     fn post_rx(&mut self, slot: u16) {
-        self.rx.push(slot, self.rx_data + u64::from(slot) * BUFFER_SIZE as u64, BUFFER_SIZE as u16);
+        let paddr = self.rx_data + u64::from(slot) * BUFFER_SIZE as u64;
+        push(&mut self.rx, slot, Part::write(paddr, BUFFER_SIZE as u32));
     }
 
     fn poll_rx(&mut self) -> Option<Received> {
-        let (slot, used) = self.rx.pop()?;
-        let len = used.checked_sub(self.header_len).filter(|n| *n <= BUFFER_SIZE as u32).unwrap_or(0);
-        Some(Received { slot, len: len as u16 })
+        let done = self.rx.pop()?;
+        let len = done.len.checked_sub(self.header_len).filter(|n| *n <= BUFFER_SIZE as u32).unwrap_or(0);
+        Some(Received { slot: done.token, len: len as u16 })
     }
 
     fn rx_ready(&self) -> bool {
@@ -190,11 +195,12 @@ impl<T: Transport> NetDevice for VirtioNet<T> {
     }
 
     fn submit_tx(&mut self, slot: u16, len: u16) {
-        self.tx.push(slot, self.tx_data + u64::from(slot) * BUFFER_SIZE as u64, len);
+        let paddr = self.tx_data + u64::from(slot) * BUFFER_SIZE as u64;
+        push(&mut self.tx, slot, Part::read(paddr, len.into()));
     }
 
     fn poll_tx(&mut self) -> Option<u16> {
-        self.tx.pop().map(|(slot, _)| slot)
+        self.tx.pop().map(|done| done.token)
     }
 
     fn tx_ready(&self) -> bool {
