@@ -280,10 +280,15 @@ impl RecordHeader {
     /// Bytes of the header itself.
     pub const BYTES: usize = 8;
 
+    /// Where the control data begins, from the header on.
+    pub const fn control_offset(&self) -> u32 {
+        // A multiple of 8.
+        Self::BYTES as u32 + ((self.address as u32 + 7) & !7)
+    }
+
     /// Where the data begins, from the header on.
     pub const fn data_offset(&self) -> u32 {
-        // Multiples of 8.
-        Self::BYTES as u32 + ((self.address as u32 + 7) & !7) + ((self.control as u32 + 7) & !7)
+        self.control_offset() + ((self.control as u32 + 7) & !7)
     }
 
     /// Bytes of the whole record in the ring; `None` if they do not fit any.

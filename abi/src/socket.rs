@@ -107,6 +107,7 @@ pub const MSG_TRUNC: u32 = 0x20;
 pub const MSG_DONTWAIT: u32 = 0x40;
 pub const MSG_EOR: u32 = 0x80;
 pub const MSG_WAITALL: u32 = 0x100;
+pub const MSG_ERRQUEUE: u32 = 0x2000;
 pub const MSG_NOSIGNAL: u32 = 0x4000;
 pub const MSG_MORE: u32 = 0x8000;
 pub const MSG_WAITFORONE: u32 = 0x10000;
@@ -148,8 +149,15 @@ pub const F_GETFL: i32 = 3;
 pub const F_SETFL: i32 = 4;
 pub const F_DUPFD_CLOEXEC: i32 = 1030;
 pub const FD_CLOEXEC: u32 = 1;
+pub const O_RDONLY: u32 = 0;
+pub const O_WRONLY: u32 = 1;
 pub const O_RDWR: u32 = 2;
+pub const O_APPEND: u32 = 0o2000;
 pub const O_NONBLOCK: u32 = 0o4000;
+pub const O_CLOEXEC: u32 = 0o2000000;
+/// ioctl(2) of any descriptor: F_SETFD with and without FD_CLOEXEC.
+pub const FIOCLEX: u32 = 0x5451;
+pub const FIONCLEX: u32 = 0x5450;
 
 pub const POLLIN: u16 = 0x001;
 pub const POLLPRI: u16 = 0x002;

@@ -3,14 +3,22 @@
 use strait_abi::{
     Address, Errno,
     address::{AF_INET, AF_INET6, AF_UNSPEC, INET_LEN},
-    net::RecordHeader,
+    control::{Item, items},
+    net::{RecordHeader, Request},
     session::status,
-    socket::{MSG_DONTWAIT, MSG_OOB, MSG_PEEK, MSG_TRUNC},
+    socket::{IPPROTO_UDP, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SCM_RIGHTS, SOL_SOCKET},
 };
-use strait_ring::{PAGE, paged::RING_BYTES};
+use strait_ring::{
+    PAGE,
+    paged::{ClientConsumer, RING_BYTES},
+};
 use zerocopy::{FromZeros, IntoBytes};
 
-use crate::socket::Socket;
+use crate::{
+    control::Extra,
+    parts::{Gather, Scatter},
+    socket::Socket,
+};
 
 /// The longest record that a ring takes.
 const MAX_RECORD: u32 = RING_BYTES - PAGE as u32;
@@ -22,12 +30,21 @@ impl Socket {
         if rx.available() == 0 { Ok(0) } else { Ok(header(&rx)?.0.data as usize) }
     }
 
-    /// recvfrom(2): EAGAIN if it would have to wait. The sender goes to `from`.
-    /// The part that `into` has no room for is lost; with MSG_TRUNC the length
-    /// of the whole is given.
+    /// recvmsg(2): EAGAIN if it would have to wait. The sender goes to `from`,
+    /// all else to `extra`. The part that `into` has no room for is lost; with
+    /// MSG_TRUNC the length of the whole is given.
     #[inline]
-    pub fn receive_datagram(&self, into: &mut [u8], flags: u32, from: Option<&mut Address>) -> Result<usize, Errno> {
+    pub fn receive_datagram<S: Scatter + ?Sized>(
+        &self,
+        into: &mut S,
+        flags: u32,
+        from: Option<&mut Address>,
+        extra: Option<&mut Extra>,
+    ) -> Result<usize, Errno> {
         let status = self.status();
+        if flags & (MSG_OOB | MSG_ERRQUEUE) != 0 {
+            self.no_special_datagram(flags)?;
+        }
         if status & status::ERR != 0 {
             self.check_error()?;
         }
@@ -43,13 +60,62 @@ impl Socket {
         }
         let len = header.data as usize;
         let n = len.min(into.len());
-        rx.copy(header.data_offset(), &mut into[..n]).ok_or(Errno::EIO)?;
+        into.each_mut(0..n, |at, part| rx.copy(header.data_offset() + at as u32, part)).ok_or(Errno::EIO)?;
+        if let Some(extra) = extra {
+            extra.flags = if n < len { MSG_TRUNC } else { 0 };
+            if header.control != 0 {
+                self.record_control(&rx, &header, flags, extra)?;
+            }
+        } else if header.control != 0 {
+            self.record_control(&rx, &header, flags, &mut Extra::default())?;
+        }
         if flags & MSG_PEEK == 0 {
             rx.consume(total);
             drop(rx);
             self.taken(total == available);
         }
         Ok(if flags & MSG_TRUNC != 0 { len } else { n })
+    }
+
+    /// Refuses what a family of datagrams does not have.
+    #[cold]
+    fn no_special_datagram(&self, flags: u32) -> Result<(), Errno> {
+        if flags & MSG_ERRQUEUE != 0 && self.is_inet() {
+            // The queue of errors is always empty: IP_RECVERR cannot be set.
+            Err(Errno::EAGAIN)
+        } else if flags & MSG_OOB == 0 || i32::from(self.protocol) == IPPROTO_UDP {
+            // Linux: by UDP, ignored.
+            Ok(())
+        } else {
+            Err(Errno::EOPNOTSUPP)
+        }
+    }
+
+    /// The control data of a record. Descriptors in it are asked for, also if
+    /// nobody wants them: they would stay in the server.
+    #[cold]
+    fn record_control(
+        &self,
+        rx: &ClientConsumer,
+        header: &RecordHeader,
+        flags: u32,
+        extra: &mut Extra,
+    ) -> Result<(), Errno> {
+        let mut control = alloc::vec![0; header.control.into()];
+        rx.copy(header.control_offset(), &mut control).ok_or(Errno::EIO)?;
+        let rights = |item: Result<Item<'_>, Errno>| item.is_ok_and(|i| (i.level, i.kind) == (SOL_SOCKET, SCM_RIGHTS));
+        if items(&control).any(rights) {
+            self.receive_control(flags, extra)?;
+        }
+        extra.control = control;
+        Ok(())
+    }
+
+    /// Asks for the control data at the head of the rx ring.
+    pub fn receive_control(&self, flags: u32, extra: &mut Extra) -> Result<(), Errno> {
+        let request = Request::ReceiveControl { socket: self.handle, peek: flags & MSG_PEEK != 0 };
+        extra.rights = self.net.call(&request, |reply| Ok(reply.bytes.to_vec()))?;
+        Ok(())
     }
 
     #[cold]
@@ -65,10 +131,16 @@ impl Socket {
         }
     }
 
-    /// sendto(2): EAGAIN if there is no room; then an event will tell when
+    /// sendmsg(2): EAGAIN if there is no room; then an event will tell when
     /// there is.
     #[inline]
-    pub fn send_datagram(&self, data: &[u8], flags: u32, to: Option<&Address>) -> Result<usize, Errno> {
+    pub fn send_datagram<G: Gather + ?Sized>(
+        &self,
+        data: &G,
+        flags: u32,
+        to: Option<&Address>,
+        control: &[u8],
+    ) -> Result<usize, Errno> {
         let status = self.status();
         if flags & MSG_OOB != 0 {
             return Err(Errno::EOPNOTSUPP);
@@ -85,7 +157,7 @@ impl Socket {
                 return Err(Errno::EPIPE);
             }
         }
-        let header = RecordHeader { data: data.len() as u32, address: to.len() as u16, control: 0 };
+        let header = RecordHeader { data: data.len() as u32, address: to.len() as u16, control: control.len() as u16 };
         let total = header.total().filter(|n| *n <= MAX_RECORD).ok_or(Errno::EMSGSIZE)?;
         let mut tx = self.tx.borrow_mut();
         if tx.room() < total {
@@ -106,7 +178,10 @@ impl Socket {
             tx.stage(0, header.as_bytes()).ok_or(Errno::EIO)?;
             tx.stage(RecordHeader::BYTES as u32, to).ok_or(Errno::EIO)?;
         }
-        tx.stage(header.data_offset(), data).ok_or(Errno::EIO)?;
+        if !control.is_empty() {
+            tx.stage(header.control_offset(), control).ok_or(Errno::EIO)?;
+        }
+        data.each(0..data.len(), |at, part| tx.stage(header.data_offset() + at as u32, part)).ok_or(Errno::EIO)?;
         tx.commit(total);
         drop(tx);
         self.doorbell();
@@ -124,7 +199,8 @@ impl Socket {
 
     /// The bytes of the address to send to, empty for the peer.
     fn destination<'a>(&self, to: Option<&'a Address>, status: u32) -> Result<&'a [u8], Errno> {
-        let Some(to) = to.filter(|to| !to.as_bytes().is_empty()) else {
+        // unix(7): a connection of records takes no other address.
+        let Some(to) = to.filter(|to| !to.as_bytes().is_empty() && !self.is_connected_type()) else {
             return if self.has_peer.get() || status & status::CONNECTED != 0 {
                 Ok(&[])
             } else if self.is_inet() {
@@ -148,7 +224,7 @@ impl Socket {
 
 /// The header of the next record and its length in the ring. EIO if they make
 /// no sense.
-fn header(rx: &strait_ring::paged::ClientConsumer) -> Result<(RecordHeader, u32), Errno> {
+fn header(rx: &ClientConsumer) -> Result<(RecordHeader, u32), Errno> {
     let mut header = RecordHeader::new_zeroed();
     let available = rx.available();
     if available < RecordHeader::BYTES as u32 {

@@ -4,7 +4,11 @@ use alloc::{rc::Rc, vec::Vec};
 
 use strait_abi::Errno;
 
-use crate::{file::OpenFile, socket::Socket};
+use crate::{
+    file::OpenFile,
+    object::{Description, Shared},
+    socket::Socket,
+};
 
 /// A descriptor, as POSIX has them.
 pub type Fd = i32;
@@ -19,11 +23,35 @@ pub const DEFAULT_LIMIT: usize = 1024;
 /// What a descriptor stands for: an open file description in the words of
 /// POSIX. Clones share it.
 #[derive(Clone)]
+#[allow(dead_code)]
 pub enum Object {
     /// A socket.
     Socket(Rc<Socket>),
     /// A file or a directory.
     File(Rc<OpenFile>),
+    /// What only has the calls that every descriptor has: pipes, epoll, ...
+    Other(Shared),
+}
+
+impl Object {
+    /// What it answers as any descriptor.
+    pub fn description(&self) -> &dyn Description {
+        match self {
+            Self::Socket(socket) => &**socket,
+            Self::File(file) => &**file,
+            Self::Other(other) => &**other,
+        }
+    }
+
+    #[allow(dead_code)]
+    /// The same, shared.
+    pub fn shared(&self) -> Shared {
+        match self {
+            Self::Socket(socket) => socket.clone(),
+            Self::File(file) => file.clone(),
+            Self::Other(other) => other.clone(),
+        }
+    }
 }
 
 /// One entry of the table.
@@ -100,9 +128,9 @@ impl Table {
     }
 
     /// Puts `object` at `fd` and returns what was there; EBADF beyond the limit.
-    pub fn replace(&mut self, fd: Fd, object: Object) -> Result<Option<Descriptor>, Errno> {
+    pub fn replace(&mut self, fd: Fd, object: Object, close_on_exec: bool) -> Result<Option<Descriptor>, Errno> {
         let at = usize::try_from(fd).ok().filter(|fd| *fd < self.limit).ok_or(Errno::EBADF)?;
-        Ok(self.put(at, Descriptor { object, close_on_exec: false }))
+        Ok(self.put(at, Descriptor { object, close_on_exec }))
     }
 
     /// Takes the object out.

@@ -1,7 +1,6 @@
 //! Events: an interface for servers with many sockets, whose cost is by what
 //! changes and not by the number of sockets.
 
-use alloc::{collections::VecDeque, rc::Rc};
 use core::time::Duration;
 
 use strait_abi::{Errno, session::status};
@@ -21,31 +20,15 @@ pub struct Event {
     pub ready: u16,
 }
 
-/// Changes that were taken off the session and not yet reported. Never longer
-/// than there are sockets, so pushing does not allocate.
-pub struct Pending(VecDeque<u16>);
-
-impl Pending {
-    pub fn new(sockets: usize) -> Self {
-        // What is left over, and once more what one taking can add.
-        Self(VecDeque::with_capacity(2 * sockets))
-    }
-
-    fn take_from(&mut self, net: &Net) {
-        net.region().events().take(|socket| self.0.push_back(socket as u16));
-    }
-}
-
 impl Process {
     /// Reports changes of the socket `fd` by [`wait_events`](Self::wait_events)
     /// under the name `token`, once for the state it is in now. Watching it
     /// again changes the name. It ends when the socket is closed.
     pub fn watch(&self, fd: Fd, token: usize) -> Result<(), Errno> {
         let socket = self.socket_of(fd)?;
-        let handle = usize::from(socket.handle);
-        *socket.net.watched.borrow_mut().get_mut(handle).ok_or(Errno::EPROTO)? = Some((Rc::downgrade(&socket), token));
+        socket.net.watch(&socket, token);
         // As if it had changed now.
-        socket.net.region().events().set(handle);
+        socket.net.region().events().set(socket.handle.into());
         Ok(())
     }
 
@@ -63,7 +46,7 @@ impl Process {
         let mut deadline = None;
         let mut first = true;
         loop {
-            let n = self.collect(net, events);
+            let n = Self::collect(net, events);
             if n != 0 {
                 // Work without sleeping: what was put off goes now, so that it
                 // waits for one turn at most.
@@ -93,23 +76,22 @@ impl Process {
         }
     }
 
-    fn collect(&self, net: &Net, events: &mut [Event]) -> usize {
-        let mut pending = self.pending().borrow_mut();
-        if pending.0.is_empty() {
-            pending.take_from(net);
+    fn collect(net: &Net, events: &mut [Event]) -> usize {
+        if events.is_empty() {
+            return 0;
         }
-        let watched = net.watched.borrow();
+        if net.none_changed() {
+            net.take_events();
+        }
         let mut n = 0;
-        while n < events.len() {
-            let Some(handle) = pending.0.pop_front() else { break };
-            let Some(Some((socket, token))) = watched.get(usize::from(handle)) else { continue };
-            let Some(socket) = socket.upgrade() else { continue };
+        net.each_changed(|socket, token| {
             let ready = socket.readiness() & status::POLL;
             if ready != 0 {
-                events[n] = Event { token: *token, ready: ready as u16 };
+                events[n] = Event { token, ready: ready as u16 };
                 n += 1;
             }
-        }
+            n < events.len()
+        });
         n
     }
 }

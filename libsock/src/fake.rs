@@ -71,6 +71,8 @@ pub struct Server {
     /// What connect gives.
     pub connect: Result<(), Errno>,
     pub name_servers: Vec<u8>,
+    /// What the next ReceiveControl gives.
+    pub control: Vec<u8>,
     pub requests: Vec<String>,
     wake: bool,
 }
@@ -93,6 +95,7 @@ impl Fake {
             room: PAGE as u32,
             connect: Ok(()),
             name_servers: vec![],
+            control: vec![],
             requests: vec![],
             wake: false,
         };
@@ -252,18 +255,27 @@ impl Server {
 
     /// A datagram arrives.
     pub fn push_datagram(&mut self, socket: Handle, from: &Address, data: &[u8]) -> bool {
+        self.push_message(socket, from, &[], data)
+    }
+
+    /// A datagram with control data arrives.
+    pub fn push_message(&mut self, socket: Handle, from: &Address, control: &[u8], data: &[u8]) -> bool {
         let Self { arena, sockets, .. } = self;
         let s = sockets[usize::from(socket)].as_mut().unwrap();
         s.rx.reclaim(arena).unwrap();
-        let header = RecordHeader { data: data.len() as u32, address: from.as_bytes().len() as u16, control: 0 };
+        let header = RecordHeader {
+            data: data.len() as u32,
+            address: from.as_bytes().len() as u16,
+            control: control.len() as u16,
+        };
         let pad = |bytes: &[u8]| {
             let mut bytes = bytes.to_vec();
             bytes.resize(bytes.len().next_multiple_of(8), 0);
             bytes
         };
-        let (address, data) = (pad(from.as_bytes()), pad(data));
+        let (address, control, data) = (pad(from.as_bytes()), pad(control), pad(data));
         let total = header.total().unwrap() as usize;
-        let done = s.rx.push_record(arena, 200_000, total, &[header.as_bytes(), &address, &data]);
+        let done = s.rx.push_record(arena, 200_000, total, &[header.as_bytes(), &address, &control, &data]);
         s.rx.publish();
         self.event(socket);
         done
@@ -287,6 +299,11 @@ impl Server {
 
     /// Takes a datagram that the client sent: destination and data.
     pub fn take_datagram(&mut self, socket: Handle) -> Option<(Address, Vec<u8>)> {
+        self.take_message(socket).map(|(address, _, data)| (address, data))
+    }
+
+    /// The same with its control data.
+    pub fn take_message(&mut self, socket: Handle) -> Option<(Address, Vec<u8>, Vec<u8>)> {
         let s = self.sockets[usize::from(socket)].as_mut().unwrap();
         if s.tx.available().unwrap() == 0 {
             return None;
@@ -295,10 +312,12 @@ impl Server {
         s.tx.copy(0, header.as_mut_bytes()).unwrap();
         let mut address = vec![0; header.address.into()];
         s.tx.copy(8, &mut address).unwrap();
+        let mut control = vec![0; header.control.into()];
+        s.tx.copy(header.control_offset(), &mut control).unwrap();
         let mut data = vec![0; header.data as usize];
         s.tx.copy(header.data_offset(), &mut data).unwrap();
         s.tx.consume(header.total().unwrap(), &mut self.arena);
-        Some((Address::from_bytes(&address).unwrap(), data))
+        Some((Address::from_bytes(&address).unwrap(), control, data))
     }
 
     /// What a notification of the client makes it do: doorbells.
@@ -331,6 +350,15 @@ impl Server {
             Request::Socket { kind, .. } => {
                 return self.open(kind == SOCK_STREAM).map(u32::from).ok_or(Errno::ENOBUFS);
             }
+            Request::SocketPair { kind, .. } => {
+                let mut one = || self.open(kind == SOCK_STREAM).map(u32::from).ok_or(Errno::ENOBUFS);
+                let (first, second) = (one()?, one()?);
+                for socket in [first, second] {
+                    self.change(socket as Handle, status::CONNECTED, status::HUP);
+                }
+                return Ok(first | second << 16);
+            }
+            Request::ReceiveControl { .. } => bytes.append(&mut self.control),
             Request::Close { socket } => {
                 let data = self.take(socket);
                 let s = self.sockets[usize::from(socket)].as_mut().unwrap();

@@ -5,11 +5,14 @@ use core::cell::{Cell, RefCell};
 
 use strait_abi::{
     Errno,
+    socket::{FIONREAD, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM},
     vfs::{Buffer, CONSTANT, EntryHeader, Handle, MAX_IO, Request, Stat, mode, open, seek},
 };
 use zerocopy::FromBytes;
 
 use crate::{
+    Process,
+    object::Description,
     posix::io::each_part,
     vfs::{Block, Vfs},
     wait::Waiter,
@@ -179,17 +182,6 @@ impl OpenFile {
         Ok(n)
     }
 
-    /// readv(2).
-    pub fn readv(&self, waiter: &Waiter, parts: &mut [&mut [u8]]) -> Result<usize, Errno> {
-        each_part(parts.iter_mut().map(|part| &mut **part), |part, _| self.read(waiter, part))
-    }
-
-    /// Sets or clears O_NONBLOCK, which means nothing to files.
-    pub fn set_nonblocking(&self, on: bool) {
-        let flags = self.flags.get() & !open::NONBLOCK;
-        self.flags.set(if on { flags | open::NONBLOCK } else { flags });
-    }
-
     /// Where the next read begins.
     pub fn position(&self) -> u64 {
         self.position.get()
@@ -253,5 +245,44 @@ impl Drop for OpenFile {
         if let Ok(handle) = self.handle() {
             self.vfs.close(handle);
         }
+    }
+}
+
+impl Description for OpenFile {
+    fn readv(&self, process: &Process, parts: &mut [&mut [u8]]) -> Result<usize, Errno> {
+        each_part(parts.iter_mut().map(|part| &mut **part), |part, _| self.read(process.waiter(), part))
+    }
+
+    fn writev(&self, _: &Process, _: &[&[u8]]) -> Result<usize, Errno> {
+        // Files are only opened for reading yet.
+        Err(Errno::EBADF)
+    }
+
+    fn poll(&self) -> u16 {
+        // Files are always ready.
+        POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM
+    }
+
+    fn ioctl(&self, process: &Process, request: u32, argument: &mut [u8]) -> Result<i32, Errno> {
+        if request != FIONREAD {
+            return Err(Errno::ENOTTY);
+        }
+        let rest = self.stat(process.waiter())?.size.saturating_sub(self.position());
+        *argument.first_chunk_mut().ok_or(Errno::EFAULT)? = (rest.min(i32::MAX as u64) as u32).to_ne_bytes();
+        Ok(0)
+    }
+
+    fn stat(&self, process: &Process) -> Result<Stat, Errno> {
+        Self::stat(self, process.waiter())
+    }
+
+    fn flags(&self) -> u32 {
+        self.flags.get()
+    }
+
+    fn set_flags(&self, flags: u32) -> Result<(), Errno> {
+        const CHANGE: u32 = open::NONBLOCK | open::APPEND;
+        self.flags.set(self.flags.get() & !CHANGE | flags & CHANGE);
+        Ok(())
     }
 }

@@ -26,6 +26,7 @@
 
 extern crate alloc;
 
+mod control;
 mod counters;
 mod datagram;
 mod descriptor;
@@ -36,6 +37,9 @@ pub mod fake;
 mod file;
 pub mod fs;
 pub mod net;
+#[allow(dead_code)] // epoll(7) comes
+mod object;
+mod parts;
 pub mod posix;
 mod process;
 pub mod resolve;

@@ -10,13 +10,16 @@
 //! so an error that only sending shows comes with the next call on the socket.
 
 mod control;
+mod description;
 mod files;
 pub(crate) mod io;
+mod message;
 mod options;
 mod poll;
 mod sockets;
 
 pub use crate::descriptor::{DEFAULT_LIMIT, Fd};
 pub use crate::file::RawEntry;
+pub use message::Received;
 pub use poll::PollFd;
 pub use strait_abi::{address::*, socket::*};

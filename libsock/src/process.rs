@@ -9,7 +9,6 @@ use strait_ring::SharedMemory;
 
 use crate::{
     descriptor::{Fd, Object, Table},
-    event::Pending,
     session::Net,
     socket::Socket,
     vfs::Vfs,
@@ -28,7 +27,6 @@ struct Inner {
     net: Option<Rc<Net>>,
     vfs: Option<Rc<Vfs>>,
     table: RefCell<Table>,
-    pending: RefCell<Pending>,
 }
 
 /// Why a process cannot be made of an environment.
@@ -91,15 +89,7 @@ impl Process {
             waiter.add_own(vfs.channel());
             vfs.hello(&waiter).map_err(|e| StartError::Refused("vfs_server", e))?;
         }
-        let sockets = net.as_ref().map_or(0, |net| net.region().sockets());
-        Ok(Self(Rc::new(Inner {
-            pd: env.pd,
-            waiter,
-            net,
-            vfs,
-            table: RefCell::new(Table::new()),
-            pending: RefCell::new(Pending::new(sockets)),
-        })))
+        Ok(Self(Rc::new(Inner { pd: env.pd, waiter, net, vfs, table: RefCell::new(Table::new()) })))
     }
 
     /// Puts notifications of the server off until the process sleeps next, and
@@ -155,10 +145,6 @@ impl Process {
         &self.0.table
     }
 
-    pub(crate) fn pending(&self) -> &RefCell<Pending> {
-        &self.0.pending
-    }
-
     /// The session; EAFNOSUPPORT without one.
     pub(crate) fn net(&self) -> Result<&Rc<Net>, Errno> {
         self.0.net.as_ref().ok_or(Errno::EAFNOSUPPORT)
@@ -192,13 +178,13 @@ impl Process {
         mut attempt: impl FnMut() -> Result<T, Errno>,
     ) -> Result<T, Errno> {
         let deadline: Option<Deadline> = self.0.waiter.deadline(timeout);
-        let signal = self.net()?.region().to_client();
+        let signal = self.0.net.as_ref().map(|net| net.region().to_client());
         loop {
-            signal.arm();
+            signal.inspect(|signal| signal.arm());
             match attempt() {
                 Err(Errno::EAGAIN) => self.0.waiter.sleep(deadline)?,
                 done => {
-                    signal.disarm();
+                    signal.inspect(|signal| signal.disarm());
                     return done;
                 }
             }

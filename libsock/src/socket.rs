@@ -1,6 +1,6 @@
 //! One socket: its rings, and what the library itself knows of it.
 
-use alloc::rc::Rc;
+use alloc::rc::{Rc, Weak};
 use core::{
     cell::{Cell, RefCell},
     sync::atomic::{Ordering, fence},
@@ -15,7 +15,7 @@ use strait_abi::{
 };
 use strait_ring::paged::{ClientConsumer, ClientProducer, Slot};
 
-use crate::session::Net;
+use crate::{object::Watchers, session::Net};
 
 /// A socket of the session; the server closes its end when it is dropped.
 pub struct Socket {
@@ -29,9 +29,13 @@ pub struct Socket {
     pub tx: RefCell<ClientProducer>,
     /// O_NONBLOCK.
     pub nonblocking: Cell<bool>,
+    /// O_APPEND, which means nothing here but is kept.
+    pub append: Cell<bool>,
     /// SO_RCVTIMEO and SO_SNDTIMEO in nanoseconds.
     pub receive_timeout: Cell<Option<u64>>,
     pub send_timeout: Cell<Option<u64>>,
+    /// SO_RCVLOWAT.
+    pub low_water: Cell<u32>,
     pub listening: Cell<bool>,
     /// A connect is under way.
     pub connecting: Cell<bool>,
@@ -39,14 +43,17 @@ pub struct Socket {
     pub has_peer: Cell<bool>,
     /// Bytes of room that the last send lacked; 0 if it did not.
     pub wanted: Cell<u32>,
+    pub watchers: Watchers,
+    /// Itself, for those who watch.
+    pub me: Weak<Self>,
 }
 
 impl Socket {
     /// The socket that the server calls `handle`. EPROTO if there is none such.
-    pub fn new(net: &Rc<Net>, handle: u32, family: u16, kind: u16, protocol: u16) -> Result<Self, Errno> {
+    pub fn new(net: &Rc<Net>, handle: u32, family: u16, kind: u16, protocol: u16) -> Result<Rc<Self>, Errno> {
         let slot = net.region().slot(handle as usize).ok_or(Errno::EPROTO)?;
         let memory = net.region().memory();
-        Ok(Self {
+        Ok(Rc::new_cyclic(|me| Self {
             net: net.clone(),
             handle: handle as Handle,
             family,
@@ -56,13 +63,17 @@ impl Socket {
             rx: RefCell::new(ClientConsumer::new(memory, slot)),
             tx: RefCell::new(ClientProducer::new(memory, slot)),
             nonblocking: Cell::new(false),
+            append: Cell::new(false),
             receive_timeout: Cell::new(None),
             send_timeout: Cell::new(None),
+            low_water: Cell::new(1),
             listening: Cell::new(false),
             connecting: Cell::new(false),
             has_peer: Cell::new(false),
             wanted: Cell::new(0),
-        })
+            watchers: Watchers::default(),
+            me: me.clone(),
+        }))
     }
 
     /// Whether data is a sequence of bytes, without records.
@@ -136,7 +147,8 @@ impl Socket {
         if self.listening.get() {
             return ready;
         }
-        if status & status::RDHUP != 0 || self.rx.borrow().available() != 0 {
+        let enough = if self.is_stream() && self.is_inet() { self.low_water.get() } else { 1 };
+        if status & status::RDHUP != 0 || self.rx.borrow().available() >= enough {
             ready |= status::IN;
         }
         if status & status::WRSHUT != 0 {
@@ -153,11 +165,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if let Ok(mut watched) = self.net.watched.try_borrow_mut()
-            && let Some(entry) = watched.get_mut(usize::from(self.handle))
-        {
-            *entry = None;
-        }
+        self.net.forget(self.handle);
         // It can fail only if the session is gone, and with it the socket.
         let _ = self.net.call(&Request::Close { socket: self.handle }, |_| Ok(()));
     }

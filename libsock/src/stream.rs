@@ -1,31 +1,51 @@
 //! Moving the bytes of a stream socket: one attempt, never sleeping.
 
+use core::sync::atomic::Ordering;
+
 use strait_abi::{
     Errno,
     session::status,
-    socket::{MSG_OOB, MSG_PEEK, MSG_TRUNC},
+    socket::{MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC},
+};
+use strait_ring::{SharedMemory, paged::ClientConsumer};
+
+use crate::{
+    control::Extra,
+    parts::{Gather, Scatter},
+    socket::Socket,
 };
 
-use strait_ring::SharedMemory;
-
-use crate::socket::Socket;
-
 impl Socket {
-    /// recv(2): EAGAIN if it would have to wait.
+    /// recvmsg(2): EAGAIN if it would have to wait. The data goes to `into`
+    /// behind its first `done` bytes, what comes with it to `extra`.
     #[inline]
-    pub fn receive_stream(&self, into: &mut [u8], flags: u32) -> Result<usize, Errno> {
+    pub fn receive_stream<S: Scatter + ?Sized>(
+        &self,
+        into: &mut S,
+        done: usize,
+        flags: u32,
+        extra: Option<&mut Extra>,
+    ) -> Result<usize, Errno> {
+        if flags & (MSG_OOB | MSG_ERRQUEUE) != 0
+            && let Some(result) = self.receive_special(into, flags)
+        {
+            return result;
+        }
         // The status before the tail: end of file is believed only if no data
         // follows.
         let status = self.status();
         let mut rx = self.rx.borrow_mut();
-        let available = rx.available() as usize;
-        if available == 0 || flags & MSG_OOB != 0 {
+        let mut available = rx.available() as usize;
+        if available == 0 {
             drop(rx);
-            return self.nothing_received(status, flags);
+            return self.nothing_received(status);
         }
-        let n = available.min(into.len());
-        if flags & MSG_TRUNC == 0 {
-            rx.copy(0, &mut into[..n]).ok_or(Errno::EIO)?;
+        if status & (status::MARK | status::CONTROL) != 0 {
+            available = self.up_to_mark(&rx, available, flags, extra)?;
+        }
+        let n = available.min(into.len().saturating_sub(done));
+        if flags & MSG_TRUNC == 0 || !self.is_inet() {
+            into.each_mut(done..done + n, |at, part| rx.copy(at as u32, part)).ok_or(Errno::EIO)?;
         }
         if flags & MSG_PEEK == 0 {
             rx.consume(n as u32);
@@ -35,12 +55,52 @@ impl Socket {
         Ok(n)
     }
 
+    /// How many bytes one receive may take of those available: it does not
+    /// cross the mark. Control data that lies at the head is taken.
     #[cold]
-    fn nothing_received(&self, status: u32, flags: u32) -> Result<usize, Errno> {
-        if flags & MSG_OOB != 0 {
-            // There is no urgent data.
-            return Err(Errno::EINVAL);
+    fn up_to_mark(
+        &self,
+        rx: &ClientConsumer,
+        available: usize,
+        flags: u32,
+        extra: Option<&mut Extra>,
+    ) -> Result<usize, Errno> {
+        let distance = || rx.distance(self.slot.rx_mark.load(Ordering::Acquire)) as usize;
+        if distance() == 0 && self.status() & status::CONTROL != 0 {
+            self.receive_control(flags, extra.unwrap_or(&mut Extra::default()))?;
+            if self.status() & (status::MARK | status::CONTROL) == 0 {
+                return Ok(available);
+            }
         }
+        // At the mark itself the next receive goes on behind it.
+        Ok(match distance() {
+            0 => available,
+            n => available.min(n),
+        })
+    }
+
+    /// What the flags ask for instead of the next bytes, if anything.
+    #[cold]
+    fn receive_special<S: Scatter + ?Sized>(&self, _into: &mut S, flags: u32) -> Option<Result<usize, Errno>> {
+        if flags & MSG_ERRQUEUE != 0 && self.is_inet() {
+            // The queue of errors is always empty: IP_RECVERR cannot be set.
+            Some(Err(Errno::EAGAIN))
+        } else if flags & MSG_OOB != 0 {
+            // There is no urgent data.
+            Some(Err(Errno::EINVAL))
+        } else {
+            None
+        }
+    }
+
+    /// Whether a receive that has some bytes must stop here.
+    pub fn at_mark(&self) -> bool {
+        self.status() & (status::MARK | status::CONTROL) != 0
+            && self.rx.borrow().distance(self.slot.rx_mark.load(Ordering::Acquire)) == 0
+    }
+
+    #[cold]
+    fn nothing_received(&self, status: u32) -> Result<usize, Errno> {
         if status & status::ERR != 0 {
             self.check_error()?;
         }
@@ -86,33 +146,29 @@ impl Socket {
         }
     }
 
-    /// send(2): writes what there is room for. EAGAIN if there is none; then an
-    /// event will tell when there is.
+    /// sendmsg(2): writes what there is room for of `data` behind its first
+    /// `done` bytes. EAGAIN if there is no room; then an event will tell when
+    /// there is.
     #[inline]
-    pub fn send_stream(&self, data: &[u8], flags: u32) -> Result<usize, Errno> {
+    pub fn send_stream<G: Gather + ?Sized>(&self, data: &G, done: usize, flags: u32) -> Result<usize, Errno> {
         if flags & MSG_OOB != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
         let room = self.stream_room()? as usize;
-        if data.len() <= room {
-            return self.write(data);
+        let len = data.len().saturating_sub(done);
+        if len > room {
+            return self.send_part(data, done, room);
         }
-        self.send_part(data, room)
-    }
-
-    /// Writes what there is room for by the caller's knowledge.
-    #[inline]
-    fn write(&self, data: &[u8]) -> Result<usize, Errno> {
-        if data.is_empty() {
+        if len == 0 {
             return Ok(0);
         }
         let mut tx = self.tx.borrow_mut();
-        tx.stage(0, data).ok_or(Errno::EIO)?;
+        data.each(done..done + len, |at, part| tx.stage(at as u32, part)).ok_or(Errno::EIO)?;
         self.want_nothing(&tx);
-        tx.commit(data.len() as u32);
+        tx.commit(len as u32);
         drop(tx);
         self.doorbell();
-        Ok(data.len())
+        Ok(len)
     }
 
     /// Sends `len` bytes of other shared memory; at most the room.
@@ -136,7 +192,7 @@ impl Socket {
         let available = rx.available() as usize;
         if available == 0 {
             drop(rx);
-            return self.nothing_received(status, 0);
+            return self.nothing_received(status);
         }
         let n = available.min(to.room_or_wish()?).min(max);
         let mut tx = to.tx.borrow_mut();
@@ -170,13 +226,13 @@ impl Socket {
     }
 
     #[cold]
-    fn send_part(&self, data: &[u8], mut room: usize) -> Result<usize, Errno> {
-        let mut done = 0;
+    fn send_part<G: Gather + ?Sized>(&self, data: &G, begin: usize, mut room: usize) -> Result<usize, Errno> {
+        let mut done = begin;
         // Twice: room may appear while the wish for it is on its way.
         for _ in 0..2 {
             let n = room.min(data.len() - done);
             let mut tx = self.tx.borrow_mut();
-            tx.stage(0, &data[done..done + n]).ok_or(Errno::EIO)?;
+            data.each(done..done + n, |at, part| tx.stage(at as u32, part)).ok_or(Errno::EIO)?;
             tx.commit(n as u32);
             done += n;
             let rest = (data.len() - done).min(u32::MAX as usize) as u32;
@@ -186,6 +242,6 @@ impl Socket {
                 break;
             }
         }
-        if done == 0 { Err(Errno::EAGAIN) } else { Ok(done) }
+        if done == begin { Err(Errno::EAGAIN) } else { Ok(done - begin) }
     }
 }

@@ -3,6 +3,7 @@
 mod calls;
 mod descriptors;
 mod events;
+mod messages;
 mod model;
 
 use core::net::SocketAddr;

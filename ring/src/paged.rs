@@ -452,6 +452,11 @@ impl ClientConsumer {
         pieces(position, into.len(), page, |at, range| self.memory.read(at, &mut into[range]))
     }
 
+    /// How far behind the head `position` lies.
+    pub fn distance(&self, position: u32) -> u32 {
+        position.wrapping_sub(self.head)
+    }
+
     /// Takes `n` bytes off the ring.
     #[inline]
     pub fn consume(&mut self, n: u32) {

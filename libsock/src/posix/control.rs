@@ -2,16 +2,13 @@
 
 use strait_abi::{
     Errno,
-    net::{MAX_OPTION, Request},
     socket::{
-        F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_SETFD, F_SETFL, FD_CLOEXEC, FIONBIO, FIONREAD, O_NONBLOCK, O_RDWR,
+        F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_SETFD, F_SETFL, FD_CLOEXEC, FIOCLEX, FIONBIO, FIONCLEX,
+        O_CLOEXEC, O_NONBLOCK,
     },
 };
 
-use crate::{
-    Process,
-    descriptor::{Fd, Object},
-};
+use crate::{Process, descriptor::Fd};
 
 impl Process {
     /// close(2). Bytes that were sent are still delivered.
@@ -29,16 +26,23 @@ impl Process {
 
     /// dup2(2).
     pub fn dup2(&self, fd: Fd, new: Fd) -> Result<Fd, Errno> {
-        let object = self.object(fd)?;
-        if fd != new {
-            let old = self.table().borrow_mut().replace(new, object)?;
-            drop(old);
+        if fd == new { self.object(fd).map(|_| new) } else { self.dup3(fd, new, 0) }
+    }
+
+    /// dup3(2). `flags` is O_CLOEXEC or 0.
+    pub fn dup3(&self, fd: Fd, new: Fd, flags: u32) -> Result<Fd, Errno> {
+        if flags & !O_CLOEXEC != 0 || fd == new {
+            return Err(Errno::EINVAL);
         }
+        let object = self.object(fd)?;
+        let old = self.table().borrow_mut().replace(new, object, flags & O_CLOEXEC != 0)?;
+        drop(old);
         Ok(new)
     }
 
     /// fcntl(2): F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL
-    /// (of which O_NONBLOCK can be set).
+    /// (O_NONBLOCK and O_APPEND), and what the object knows besides. EINVAL
+    /// for others.
     pub fn fcntl(&self, fd: Fd, command: i32, argument: i32) -> Result<i32, Errno> {
         let object = self.object(fd)?;
         match command {
@@ -48,67 +52,39 @@ impl Process {
                 table.insert(object, command == F_DUPFD_CLOEXEC, from)
             }
             F_GETFD => Ok(if self.table().borrow().get(fd)?.close_on_exec { FD_CLOEXEC as i32 } else { 0 }),
-            F_SETFD => {
-                self.table().borrow_mut().get_mut(fd)?.close_on_exec = argument as u32 & FD_CLOEXEC != 0;
-                Ok(0)
-            }
-            F_GETFL => match object {
-                Object::File(file) => Ok(file.flags.get() as i32),
-                Object::Socket(socket) => Ok((O_RDWR | if socket.nonblocking.get() { O_NONBLOCK } else { 0 }) as i32),
-            },
-            F_SETFL => {
-                self.set_nonblocking(fd, argument as u32 & O_NONBLOCK != 0)?;
-                Ok(0)
-            }
-            _ => Err(Errno::EINVAL),
+            F_SETFD => self.set_close_on_exec(fd, argument as u32 & FD_CLOEXEC != 0),
+            F_GETFL => Ok(object.description().flags() as i32),
+            F_SETFL => object.description().set_flags(argument as u32).map(|()| 0),
+            _ => object.description().fcntl(command, argument),
         }
     }
 
-    /// What F_SETFL and FIONBIO do: sets or clears O_NONBLOCK.
+    fn set_close_on_exec(&self, fd: Fd, on: bool) -> Result<i32, Errno> {
+        self.table().borrow_mut().get_mut(fd)?.close_on_exec = on;
+        Ok(0)
+    }
+
+    /// Sets or clears O_NONBLOCK (FIONBIO).
     pub fn set_nonblocking(&self, fd: Fd, on: bool) -> Result<(), Errno> {
-        match self.object(fd)? {
-            Object::Socket(socket) => socket.nonblocking.set(on),
-            Object::File(file) => file.set_nonblocking(on),
-        }
-        Ok(())
+        let object = self.object(fd)?;
+        let description = object.description();
+        let flags = description.flags() & !O_NONBLOCK;
+        description.set_flags(if on { flags | O_NONBLOCK } else { flags })
     }
 
     /// ioctl(2). `argument` is what the pointer points to in C; it is read,
-    /// and overwritten as far as the answer goes. FIONBIO and FIONREAD are
-    /// answered here, the rest by the server.
+    /// and overwritten as far as the answer goes; EFAULT if it is too short.
+    /// FIONBIO, FIOCLEX and FIONCLEX hold for all descriptors; ENOTTY if the
+    /// object does not know the request either.
     pub fn ioctl(&self, fd: Fd, request: u32, argument: &mut [u8]) -> Result<i32, Errno> {
-        let int = argument.first_chunk().map(|b| u32::from_ne_bytes(*b));
-        match (request, self.object(fd)?) {
-            (FIONBIO, _) => self.set_nonblocking(fd, int.ok_or(Errno::EFAULT)? != 0)?,
-            (FIONREAD, Object::Socket(socket)) => {
-                if socket.listening.get() {
-                    return Err(Errno::EINVAL);
-                }
-                let n = if socket.is_stream() {
-                    socket.rx.borrow().available() as usize
-                } else {
-                    socket.next_datagram()?
-                };
-                *argument.first_chunk_mut().ok_or(Errno::EFAULT)? = (n as u32).to_ne_bytes();
+        match request {
+            FIOCLEX | FIONCLEX => self.set_close_on_exec(fd, request == FIOCLEX),
+            FIONBIO => {
+                self.object(fd)?;
+                let on = argument.first_chunk().map(|b| u32::from_ne_bytes(*b)).ok_or(Errno::EFAULT)? != 0;
+                self.set_nonblocking(fd, on).map(|()| 0)
             }
-            (FIONREAD, Object::File(file)) => {
-                let n = self.fstat(fd)?.size.saturating_sub(file.position()).min(i32::MAX as u64);
-                *argument.first_chunk_mut().ok_or(Errno::EFAULT)? = (n as u32).to_ne_bytes();
-            }
-            (_, Object::File(_)) => return Err(Errno::ENOTTY),
-            (_, Object::Socket(socket)) => {
-                let given = &argument[..argument.len().min(MAX_OPTION)];
-                let mut answer = [0; MAX_OPTION];
-                let n =
-                    socket.net.call(&Request::Ioctl { socket: socket.handle, request, argument: given }, |reply| {
-                        let n = reply.bytes.len().min(MAX_OPTION);
-                        answer[..n].copy_from_slice(&reply.bytes[..n]);
-                        Ok(n)
-                    })?;
-                let n = n.min(argument.len());
-                argument[..n].copy_from_slice(&answer[..n]);
-            }
+            _ => self.object(fd)?.description().ioctl(self, request, argument),
         }
-        Ok(0)
     }
 }

@@ -4,7 +4,7 @@ use alloc::rc::Rc;
 
 use strait_abi::{
     Errno,
-    vfs::{AT_FDCWD, Handle, ROOT, Request, Stat, mode, open},
+    vfs::{AT_FDCWD, Handle, ROOT, Request, Stat, open},
 };
 
 use crate::{
@@ -44,7 +44,7 @@ impl Process {
     pub fn pread(&self, fd: Fd, into: &mut [u8], offset: u64) -> Result<usize, Errno> {
         match self.object(fd)? {
             Object::File(file) => file.read_at(self.waiter(), offset, into),
-            Object::Socket(_) => Err(Errno::ESPIPE),
+            _ => Err(Errno::ESPIPE),
         }
     }
 
@@ -52,7 +52,7 @@ impl Process {
     pub fn lseek(&self, fd: Fd, offset: i64, whence: u32) -> Result<u64, Errno> {
         match self.object(fd)? {
             Object::File(file) => file.seek(self.waiter(), offset, whence),
-            Object::Socket(_) => Err(Errno::ESPIPE),
+            _ => Err(Errno::ESPIPE),
         }
     }
 
@@ -71,10 +71,7 @@ impl Process {
 
     /// fstat(2).
     pub fn fstat(&self, fd: Fd) -> Result<Stat, Errno> {
-        match self.object(fd)? {
-            Object::File(file) => file.stat(self.waiter()),
-            Object::Socket(_) => Ok(Stat { mode: mode::SOCKET | 0o777, nlink: 1, block_size: 4096, ..Stat::default() }),
-        }
+        self.object(fd)?.description().stat(self)
     }
 
     /// Size of a file when it was opened, which costs no operation.
@@ -96,7 +93,7 @@ impl Process {
     fn regular(&self, fd: Fd) -> Result<Rc<OpenFile>, Errno> {
         match self.object(fd)? {
             Object::File(file) => Ok(file),
-            Object::Socket(_) => Err(Errno::EINVAL),
+            _ => Err(Errno::EINVAL),
         }
     }
 

@@ -4,15 +4,21 @@ use core::ops::Deref;
 
 use strait_abi::{
     Address, Errno,
+    net::Request,
     session::status,
-    socket::{MSG_DONTWAIT, MSG_PEEK, MSG_WAITALL},
+    socket::{MSG_DONTWAIT, MSG_ERRQUEUE, MSG_PEEK, MSG_WAITALL},
 };
 
 use crate::{
     Process,
+    control::Extra,
     descriptor::{Fd, Object},
+    parts::{Gather, Scatter},
     socket::Socket,
 };
+
+/// Most buffers of one call (IOV_MAX).
+pub(super) const MAX_PARTS: usize = 1024;
 
 /// Does `attempt` with one part after the other, telling it whether nothing was
 /// moved before, until one is not moved whole. An error counts only if nothing
@@ -39,7 +45,7 @@ pub(crate) fn each_part<P: Deref<Target = [u8]>>(
 }
 
 pub(super) fn may_wait(socket: &Socket, flags: u32) -> bool {
-    flags & MSG_DONTWAIT == 0 && !socket.nonblocking.get()
+    flags & (MSG_DONTWAIT | MSG_ERRQUEUE) == 0 && !socket.nonblocking.get()
 }
 
 impl Process {
@@ -47,25 +53,43 @@ impl Process {
     pub fn read(&self, fd: Fd, into: &mut [u8]) -> Result<usize, Errno> {
         match self.object(fd)? {
             Object::Socket(_) if into.is_empty() => Ok(0),
-            Object::Socket(socket) => self.receive(&socket, into, 0, None),
-            Object::File(file) => file.read(self.waiter(), into),
+            Object::Socket(socket) => self.receive(&socket, into, 0, None, None),
+            other => other.description().readv(self, &mut [into]),
         }
     }
 
     /// write(2).
     pub fn write(&self, fd: Fd, from: &[u8]) -> Result<usize, Errno> {
         match self.object(fd)? {
-            Object::Socket(socket) => self.transmit(&socket, from, 0, None),
-            // Files are only opened for reading yet.
-            Object::File(_) => Err(Errno::EBADF),
+            Object::Socket(socket) => self.transmit(&socket, from, 0, None, &[]),
+            other => other.description().writev(self, &[from]),
         }
+    }
+
+    /// readv(2): fills the parts one after the other. A datagram that is longer
+    /// than the first part goes on in the next.
+    pub fn readv(&self, fd: Fd, parts: &mut [&mut [u8]]) -> Result<usize, Errno> {
+        let object = self.object(fd)?;
+        if parts.len() > MAX_PARTS {
+            return Err(Errno::EINVAL);
+        }
+        if Scatter::len(parts) == 0 { Ok(0) } else { object.description().readv(self, parts) }
+    }
+
+    /// writev(2): the parts as one piece; on a datagram socket, one datagram.
+    pub fn writev(&self, fd: Fd, parts: &[&[u8]]) -> Result<usize, Errno> {
+        let object = self.object(fd)?;
+        if parts.len() > MAX_PARTS {
+            return Err(Errno::EINVAL);
+        }
+        if Gather::len(parts) == 0 { Ok(0) } else { object.description().writev(self, parts) }
     }
 
     /// recv(2). Flags: MSG_DONTWAIT, MSG_PEEK, MSG_TRUNC, MSG_WAITALL.
     #[inline]
     pub fn recv(&self, fd: Fd, into: &mut [u8], flags: u32) -> Result<usize, Errno> {
         let socket = self.socket_of(fd)?;
-        self.receive(&socket, into, flags, None)
+        self.receive(&socket, into, flags, None, None)
     }
 
     /// recvfrom(2). The address is empty where the protocol gives none (TCP).
@@ -80,7 +104,7 @@ impl Process {
     #[inline]
     pub fn recv_into(&self, fd: Fd, into: &mut [u8], flags: u32, from: &mut Address) -> Result<usize, Errno> {
         let socket = self.socket_of(fd)?;
-        self.receive(&socket, into, flags, Some(from))
+        self.receive(&socket, into, flags, Some(from), None)
     }
 
     /// send(2). Flags: MSG_DONTWAIT, MSG_NOSIGNAL (always so), MSG_MORE
@@ -88,14 +112,14 @@ impl Process {
     #[inline]
     pub fn send(&self, fd: Fd, from: &[u8], flags: u32) -> Result<usize, Errno> {
         let socket = self.socket_of(fd)?;
-        self.transmit(&socket, from, flags, None)
+        self.transmit(&socket, from, flags, None, &[])
     }
 
     /// sendto(2). TCP ignores the address, as on Linux.
     #[inline]
     pub fn sendto(&self, fd: Fd, from: &[u8], flags: u32, to: &Address) -> Result<usize, Errno> {
         let socket = self.socket_of(fd)?;
-        self.transmit(&socket, from, flags, Some(to))
+        self.transmit(&socket, from, flags, Some(to), &[])
     }
 
     /// How many bytes a send on the stream socket would take now. EAGAIN if
@@ -129,94 +153,81 @@ impl Process {
         if source.is_stream() && target.is_stream() { source.pass_on(target, max) } else { Err(Errno::EINVAL) }
     }
 
-    /// readv(2): fills the parts one after the other. A datagram that is longer
-    /// than the first part goes on in the next.
-    pub fn readv(&self, fd: Fd, parts: &mut [&mut [u8]]) -> Result<usize, Errno> {
-        let socket = match self.object(fd)? {
-            Object::Socket(socket) => socket,
-            Object::File(file) => return file.readv(self.waiter(), parts),
-        };
-        if !socket.is_stream() {
-            return self.read_record(&socket, parts);
-        }
-        let parts = parts.iter_mut().map(|part| &mut **part).filter(|part| !part.is_empty());
-        // Only the first may wait.
-        each_part(parts, |part, first| self.receive(&socket, part, if first { 0 } else { MSG_DONTWAIT }, None))
-    }
-
-    fn read_record(&self, socket: &Socket, parts: &mut [&mut [u8]]) -> Result<usize, Errno> {
-        let mut record = alloc::vec![0; parts.iter().map(|part| part.len()).sum()];
-        let n = self.receive(socket, &mut record, 0, None)?;
-        let mut rest = &record[..n];
-        for part in parts {
-            let (now, later) = rest.split_at(rest.len().min(part.len()));
-            part[..now.len()].copy_from_slice(now);
-            rest = later;
-        }
-        Ok(n)
-    }
-
-    /// writev(2): the parts as one piece; on a datagram socket, one datagram.
-    pub fn writev(&self, fd: Fd, parts: &[&[u8]]) -> Result<usize, Errno> {
-        let Object::Socket(socket) = self.object(fd)? else { return Err(Errno::EBADF) };
-        if !socket.is_stream() {
-            return self.transmit(&socket, &parts.concat(), 0, None);
-        }
-        let parts = parts.iter().copied().filter(|part| !part.is_empty());
-        each_part(parts, |part, _| self.transmit(&socket, part, 0, None))
-    }
-
+    /// All that receives: from one buffer or several, with or without the
+    /// sender's address and what else recvmsg(2) gives.
     #[inline]
-    fn receive(
+    pub(crate) fn receive<S: Scatter + ?Sized>(
         &self,
         socket: &Socket,
-        into: &mut [u8],
+        into: &mut S,
         flags: u32,
         mut from: Option<&mut Address>,
+        mut extra: Option<&mut Extra>,
     ) -> Result<usize, Errno> {
         if let Some(from) = from.as_deref_mut() {
             from.clear();
         }
         let result = if socket.is_stream() {
-            match socket.receive_stream(into, flags) {
-                Ok(n) if flags & (MSG_WAITALL | MSG_PEEK) == MSG_WAITALL && n != 0 && n < into.len() => {
+            match socket.receive_stream(into, 0, flags, extra.as_deref_mut()) {
+                Ok(n) if n != 0 && n < into.len() && (flags & MSG_WAITALL != 0 || socket.low_water.get() > 1) => {
                     return self.receive_all(socket, into, n, flags);
                 }
                 other => other,
             }
         } else {
-            socket.receive_datagram(into, flags, from.as_deref_mut())
+            socket.receive_datagram(into, flags, from.as_deref_mut(), extra.as_deref_mut())
         };
         match result {
-            Err(Errno::EAGAIN) if may_wait(socket, flags) => self.receive_later(socket, into, flags, from),
+            Err(Errno::EAGAIN) if may_wait(socket, flags) => self.receive_later(socket, into, flags, from, extra),
             done => done,
         }
     }
 
     #[cold]
-    fn receive_later(
+    fn receive_later<S: Scatter + ?Sized>(
         &self,
         socket: &Socket,
-        into: &mut [u8],
+        into: &mut S,
         flags: u32,
         mut from: Option<&mut Address>,
+        mut extra: Option<&mut Extra>,
     ) -> Result<usize, Errno> {
         let n = self.until(socket.receive_timeout.get(), || {
             if socket.is_stream() {
-                socket.receive_stream(into, flags)
+                socket.receive_stream(into, 0, flags, extra.as_deref_mut())
             } else {
-                socket.receive_datagram(into, flags, from.as_deref_mut())
+                socket.receive_datagram(into, flags, from.as_deref_mut(), extra.as_deref_mut())
             }
         })?;
-        let all = socket.is_stream() && flags & (MSG_WAITALL | MSG_PEEK) == MSG_WAITALL;
-        if all && n != 0 { self.receive_all(socket, into, n, flags) } else { Ok(n) }
+        if socket.is_stream() && n != 0 { self.receive_all(socket, into, n, flags) } else { Ok(n) }
     }
 
-    /// MSG_WAITALL, after the first `done` bytes.
-    fn receive_all(&self, socket: &Socket, into: &mut [u8], mut done: usize, flags: u32) -> Result<usize, Errno> {
-        while done < into.len() {
-            let rest = &mut into[done..];
-            let mut attempt = || socket.receive_stream(rest, flags);
+    /// After the first `done` bytes, more until there is as much as the caller
+    /// wants: all of `into` by MSG_WAITALL, otherwise SO_RCVLOWAT.
+    #[cold]
+    fn receive_all<S: Scatter + ?Sized>(
+        &self,
+        socket: &Socket,
+        into: &mut S,
+        mut done: usize,
+        flags: u32,
+    ) -> Result<usize, Errno> {
+        let enough = if flags & MSG_WAITALL != 0 { into.len() } else { socket.low_water.get() as usize };
+        let enough = enough.min(into.len());
+        while done < enough && !socket.at_mark() {
+            let before = done;
+            let mut attempt = || {
+                if flags & MSG_PEEK == 0 {
+                    return socket.receive_stream(into, before, flags, None);
+                }
+                // From the beginning again, and nothing new is as nothing.
+                let status = socket.status();
+                match socket.receive_stream(into, 0, flags, None)? {
+                    n if n > before => Ok(n - before),
+                    _ if status & (status::RDHUP | status::ERR) != 0 => Ok(0),
+                    _ => Err(Errno::EAGAIN),
+                }
+            };
             let result = match attempt() {
                 Err(Errno::EAGAIN) if may_wait(socket, flags) => self.until(socket.receive_timeout.get(), attempt),
                 other => other,
@@ -230,37 +241,62 @@ impl Process {
         Ok(done)
     }
 
+    /// All that sends.
     #[inline]
-    fn transmit(&self, socket: &Socket, from: &[u8], flags: u32, to: Option<&Address>) -> Result<usize, Errno> {
-        let result = if socket.is_stream() {
-            if to.is_some() && !socket.is_inet() {
-                let connected = socket.status() & status::CONNECTED != 0;
-                return Err(if connected { Errno::EISCONN } else { Errno::EOPNOTSUPP });
-            }
-            match socket.send_stream(from, flags) {
-                Ok(n) if n < from.len() && may_wait(socket, flags) => return self.transmit_all(socket, from, n, flags),
-                other => other,
-            }
-        } else {
-            socket.send_datagram(from, flags, to)
-        };
-        match result {
-            Err(Errno::EAGAIN) if may_wait(socket, flags) => {
-                if socket.is_stream() {
-                    self.transmit_all(socket, from, 0, flags)
-                } else {
-                    self.until(socket.send_timeout.get(), || socket.send_datagram(from, flags, to))
+    pub(crate) fn transmit<G: Gather + ?Sized>(
+        &self,
+        socket: &Socket,
+        from: &G,
+        flags: u32,
+        to: Option<&Address>,
+        control: &[u8],
+    ) -> Result<usize, Errno> {
+        if !socket.is_stream() {
+            return match socket.send_datagram(from, flags, to, control) {
+                Err(Errno::EAGAIN) if may_wait(socket, flags) => {
+                    self.until(socket.send_timeout.get(), || socket.send_datagram(from, flags, to, control))
                 }
-            }
+                done => done,
+            };
+        }
+        if to.is_some_and(|to| !to.as_bytes().is_empty()) && !socket.is_inet() {
+            let connected = socket.status() & status::CONNECTED != 0;
+            return Err(if connected { Errno::EISCONN } else { Errno::EOPNOTSUPP });
+        }
+        if !control.is_empty() && from.len() != 0 {
+            self.send_control(socket, control, flags)?;
+        }
+        match socket.send_stream(from, 0, flags) {
+            Ok(n) if n < from.len() && may_wait(socket, flags) => self.transmit_all(socket, from, n, flags),
+            Err(Errno::EAGAIN) if may_wait(socket, flags) => self.transmit_all(socket, from, 0, flags),
             done => done,
         }
     }
 
+    /// Control data of a stream goes with the first byte behind it, so there
+    /// must be room for that.
+    #[cold]
+    fn send_control(&self, socket: &Socket, control: &[u8], flags: u32) -> Result<(), Errno> {
+        match socket.room_or_wish() {
+            Err(Errno::EAGAIN) if may_wait(socket, flags) => {
+                self.until(socket.send_timeout.get(), || socket.room_or_wish())?
+            }
+            other => other?,
+        };
+        socket.net.call(&Request::SendControl { socket: socket.handle, control }, |_| Ok(()))
+    }
+
     /// A stream send that waits is complete when all is written.
     #[cold]
-    fn transmit_all(&self, socket: &Socket, from: &[u8], mut done: usize, flags: u32) -> Result<usize, Errno> {
+    fn transmit_all<G: Gather + ?Sized>(
+        &self,
+        socket: &Socket,
+        from: &G,
+        mut done: usize,
+        flags: u32,
+    ) -> Result<usize, Errno> {
         while done < from.len() {
-            match self.until(socket.send_timeout.get(), || socket.send_stream(&from[done..], flags)) {
+            match self.until(socket.send_timeout.get(), || socket.send_stream(from, done, flags)) {
                 Ok(n) => done += n,
                 Err(e) if done == 0 => return Err(e),
                 Err(_) => break,

@@ -6,13 +6,17 @@ use core::time::Duration;
 use strait_abi::{
     Errno,
     net::{MAX_OPTION, Request},
-    socket::{SO_DOMAIN, SO_PROTOCOL, SO_RCVTIMEO, SO_SNDTIMEO, SO_TYPE, SOL_SOCKET},
+    socket::{SO_DOMAIN, SO_PROTOCOL, SO_RCVLOWAT, SO_RCVTIMEO, SO_SNDTIMEO, SO_TYPE, SOL_SOCKET},
 };
 
 use crate::{Process, descriptor::Fd, process::nanos};
 
 /// Bytes of a `struct timeval` on 64-bit machines.
 const TIMEVAL: usize = 16;
+
+/// Most that SO_RCVLOWAT can be, in bytes: what a socket's buffer holds unless
+/// it was made smaller.
+const MAX_LOW_WATER: u32 = 32 * 1024;
 
 fn timeval(value: &[u8]) -> Result<Option<u64>, Errno> {
     let word = |at: usize| value.get(at..at + 8).and_then(|b| b.try_into().ok()).map(i64::from_ne_bytes);
@@ -49,6 +53,12 @@ impl Process {
         match (level, name) {
             (SOL_SOCKET, SO_RCVTIMEO) => socket.receive_timeout.set(timeval(value)?),
             (SOL_SOCKET, SO_SNDTIMEO) => socket.send_timeout.set(timeval(value)?),
+            (SOL_SOCKET, SO_RCVLOWAT) => {
+                let bytes = value.first_chunk().map(|b| i32::from_ne_bytes(*b)).ok_or(Errno::EINVAL)?;
+                // Linux: below zero is without limit, which a buffer has.
+                let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).clamp(1, MAX_LOW_WATER);
+                socket.low_water.set(bytes);
+            }
             _ if value.len() > MAX_OPTION => return Err(Errno::EINVAL),
             _ => socket.net.call(&Request::SetOption { socket: socket.handle, level, name, value }, |_| Ok(()))?,
         }
@@ -62,6 +72,7 @@ impl Process {
         Ok(match (level, name) {
             (SOL_SOCKET, SO_RCVTIMEO) => put(value, &from_timeval(socket.receive_timeout.get())),
             (SOL_SOCKET, SO_SNDTIMEO) => put(value, &from_timeval(socket.send_timeout.get())),
+            (SOL_SOCKET, SO_RCVLOWAT) => put(value, &socket.low_water.get().to_ne_bytes()),
             (SOL_SOCKET, SO_TYPE) => put(value, &u32::from(socket.kind).to_ne_bytes()),
             (SOL_SOCKET, SO_DOMAIN) => put(value, &u32::from(socket.family).to_ne_bytes()),
             (SOL_SOCKET, SO_PROTOCOL) if socket.protocol != 0 => put(value, &u32::from(socket.protocol).to_ne_bytes()),

@@ -2,13 +2,10 @@
 
 use strait_abi::{
     Errno,
-    socket::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDNORM, POLLWRNORM},
+    socket::{POLLERR, POLLHUP, POLLNVAL},
 };
 
-use crate::{
-    Process,
-    descriptor::{Fd, Object},
-};
+use crate::{Process, descriptor::Fd};
 
 /// `struct pollfd`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,19 +53,8 @@ impl Process {
             if entry.fd < 0 {
                 continue;
             }
-            entry.revents = match table.get(entry.fd).map(|d| &d.object) {
-                // Files are always ready.
-                Ok(Object::File(_)) => (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM) & entry.events,
-                Ok(Object::Socket(socket)) => {
-                    let mut ready = socket.readiness() as u16;
-                    if ready & POLLIN != 0 {
-                        ready |= POLLRDNORM;
-                    }
-                    if ready & POLLOUT != 0 {
-                        ready |= POLLWRNORM;
-                    }
-                    ready & (entry.events | POLLERR | POLLHUP)
-                }
+            entry.revents = match table.get(entry.fd) {
+                Ok(descriptor) => descriptor.object.description().poll() & (entry.events | POLLERR | POLLHUP),
                 Err(_) => POLLNVAL,
             };
             n += usize::from(entry.revents != 0);

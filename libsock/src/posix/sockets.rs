@@ -20,6 +20,12 @@ use crate::{
 const TYPES: u16 = 0xf;
 const FLAGS: u32 = SOCK_NONBLOCK | SOCK_CLOEXEC;
 
+fn kind_and_flags(kind: u32) -> Result<(u16, u32), Errno> {
+    let flags = kind & FLAGS;
+    let kind = u16::try_from(kind & !FLAGS).ok().filter(|kind| *kind <= TYPES).ok_or(Errno::EINVAL)?;
+    Ok((kind, flags))
+}
+
 fn address_of(reply: Reply<'_>) -> Result<Address, Errno> {
     Address::from_bytes(reply.bytes).map_err(|_| Errno::EPROTO)
 }
@@ -27,17 +33,30 @@ fn address_of(reply: Reply<'_>) -> Result<Address, Errno> {
 impl Process {
     /// socket(2). `kind` may include SOCK_NONBLOCK and SOCK_CLOEXEC.
     pub fn socket(&self, family: u16, kind: u32, protocol: u16) -> Result<Fd, Errno> {
-        let flags = kind & FLAGS;
-        let kind = u16::try_from(kind & !FLAGS).ok().filter(|kind| *kind <= TYPES).ok_or(Errno::EINVAL)?;
+        let (kind, flags) = kind_and_flags(kind)?;
         let net = self.net()?;
         self.table().borrow_mut().check_free()?;
         let handle = net.call(&Request::Socket { family, kind, protocol }, |reply| Ok(reply.value))?;
         self.enter(Socket::new(net, handle, family, kind, protocol)?, flags)
     }
 
-    fn enter(&self, socket: Socket, flags: u32) -> Result<Fd, Errno> {
+    /// socketpair(2): two sockets that are connected to each other.
+    pub fn socketpair(&self, family: u16, kind: u32, protocol: u16) -> Result<(Fd, Fd), Errno> {
+        let (kind, flags) = kind_and_flags(kind)?;
+        let net = self.net()?;
+        let both = net.call(&Request::SocketPair { family, kind, protocol }, |reply| Ok(reply.value))?;
+        let new = |handle| Socket::new(net, handle, family, kind, protocol);
+        let (first, second) = (new(both & 0xffff)?, new(both >> 16)?);
+        let first = self.enter(first, flags)?;
+        let second = self.enter(second, flags).inspect_err(|_| {
+            let _ = self.close(first);
+        })?;
+        Ok((first, second))
+    }
+
+    fn enter(&self, socket: Rc<Socket>, flags: u32) -> Result<Fd, Errno> {
         socket.nonblocking.set(flags & SOCK_NONBLOCK != 0);
-        self.table().borrow_mut().insert(Object::Socket(Rc::new(socket)), flags & SOCK_CLOEXEC != 0, 0)
+        self.table().borrow_mut().insert(Object::Socket(socket), flags & SOCK_CLOEXEC != 0, 0)
     }
 
     /// bind(2).
