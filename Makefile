@@ -1,6 +1,8 @@
 # make run      builds the system and boots it (HOSTED=1: as Linux processes)
 # make test     runs all tests
 # make image    builds the seL4 image, build/loader.img
+# make conformance WORLD=linux|hosted|sel4   what the manuals say of sockets,
+#               case by case; ONLY=text: those with this in their name
 # make check    format and lints
 # make verify   models of the rings (loom), and unit tests under Miri
 # make fuzz     each fuzz target for FUZZ_SECONDS
@@ -16,6 +18,8 @@ export ECHO_PORT       ?= 7007
 export FORWARD         ?=
 export HOSTED          ?=
 export FUZZ_SECONDS    ?= 20
+WORLD ?= linux
+ONLY  ?=
 # Built programs are looked for in target/.
 unexport CARGO_TARGET_DIR
 
@@ -25,6 +29,7 @@ SYSTEM := $(CARGO) run --quiet --release -p strait-system --
 SOURCES := --system microkit.system --config strait.toml --search build
 
 .PHONY: run image hosted test check clean setup host archive config
+.PHONY: conformance conformance-docs
 .PHONY: check-root check-sel4 check-system test-unit verify fuzz test-linux test-hosted test-readme test-qemu test-qemu-few
 .DELETE_ON_ERROR:
 
@@ -103,6 +108,16 @@ test-linux: archive
 test-hosted: hosted
 	@sh tools/setup.sh net test
 	tests/run --world hosted
+
+# One suite in three worlds: Linux, the oracle; Linux processes; seL4 in QEMU.
+conformance: host
+	@sh tools/setup.sh net
+	@$(PYTHON) tools/conformance.py $(WORLD) "$(ONLY)"
+
+# The table of what differs from Linux; a unit test says if it is out of date.
+conformance-docs: host
+	@mkdir -p docs
+	$(CARGO) run --quiet --release -p strait-conformance-linux -- --differences >docs/differences.md
 
 # What README.md says of adding a component, done as it says.
 test-readme: host

@@ -1,9 +1,12 @@
 #!/bin/sh
 # Builds the seL4 image, build/loader.img. Called by `make image`, which has
-# made what the regions are filled with.
+# made what the regions are filled with. Of another system, if the environment
+# says so: SYSTEM, its description; SEARCH, where its files are first looked
+# for; IMAGE, where the image goes.
 set -eu
 cd "$(dirname "$0")/.."
 board=${MICROKIT_BOARD:-qemu_virt_aarch64} config=${MICROKIT_CONFIG:-debug}
+system=${SYSTEM:-microkit.system} search=${SEARCH:-build} image=${IMAGE:-build/loader.img}
 
 world=$(python3 tools/world.py decide --sel4)
 sdk=${world#sel4 }
@@ -20,9 +23,9 @@ for program in "$out/$target/release"/*; do
     case ${program##*/} in *.*) ;; *) [ ! -f "$program" ] || cp "$program" "build/elf/${program##*/}.elf" ;; esac
 done
 
-if ! MICROKIT_SDK="$sdk" "$sdk/bin/microkit" microkit.system --search-path build build/elf --board "$board" --config "$config" \
-    --output build/loader.img --report build/report.txt >build/microkit.log 2>&1; then
+if ! MICROKIT_SDK="$sdk" "$sdk/bin/microkit" "$system" --search-path "$search" build build/elf --board "$board" --config "$config" \
+    --output "$image" --report "${image%/*}/report.txt" >build/microkit.log 2>&1; then
     cat build/microkit.log >&2
     exit 1
 fi
-echo "build/loader.img: $board, $config, $(($(wc -c <build/loader.img) / 1024)) KiB"
+echo "$image: $board, $config, $(($(wc -c <"$image") / 1024)) KiB"

@@ -31,12 +31,15 @@ def main():
         ("unit tests", "test-unit", {}),
         ("every interleaving of the rings", "verify", {}),
         ("the system tests themselves, on Linux's own sockets", "test-linux", {}),
+        ("conformance, Linux", "conformance", {"WORLD": "linux"}),
+        ("conformance, hosted", "conformance", {"WORLD": "hosted"}),
         ("system tests, hosted", "test-hosted", {}),
         ("the README's new component, hosted", "test-readme", {"HOSTED": "1"}),
     ]
     if world == "sel4":
         others = [c for c in CONFIGS if c != config()]
         parts += [(f"a few system tests, seL4 in QEMU, {other}", "test-qemu-few", {"MICROKIT_CONFIG": other}) for other in others]
+        parts.append((f"conformance, seL4 in QEMU, {config()}", "conformance", {"WORLD": "sel4"}))
         # After those, so that build/loader.img is in the end the one asked for.
         parts.append((f"system tests, seL4 in QEMU, {config()}", "test-qemu", {}))
         parts.append(("the README's new component, seL4 in QEMU", "test-readme", {}))

@@ -13,6 +13,7 @@ const PROGRAMS: &[Program] = &[
     Program::new("httpd", |s| strait_httpd::main(s.env)),
     Program::new("fetch", |s| strait_fetch::main(s.env)),
     Program::new("netstat", |s| strait_netstat::main(s.env)),
+    Program::new("conformance", |s| strait_conformance::main(s.env)),
 ];
 
 fn main() -> ExitCode {

@@ -210,6 +210,7 @@ pub const PROGRAMS: &[Program] = &[
         ..NOTHING
     },
     Program { name: "netstat", sessions: &[&NET], settings: &[key("port", Kind::Port)], port: Some(15), ..NOTHING },
+    Program { name: "conformance", sessions: &[&NET], settings: &[key("only", Kind::Text)], ..NOTHING },
     Program { name: "fetch", sessions: &[&NET], settings: &[key("url", Kind::HttpUrl)], ..NOTHING },
 ];
 

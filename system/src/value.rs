@@ -19,6 +19,8 @@ pub enum Kind {
     AbsolutePath,
     /// A URL that starts with `http://`.
     HttpUrl,
+    /// Any text.
+    Text,
 }
 
 impl Kind {
@@ -37,6 +39,7 @@ impl Kind {
             Self::Port => (value.parse::<u16>().is_ok_and(|port| port != 0), "a port from 1 to 65535".into()),
             Self::AbsolutePath => (value.starts_with('/') && !value.contains('\0'), "a path that starts with /".into()),
             Self::HttpUrl => (is_http_url(value), "a URL such as \"http://example.org/index.html\"".into()),
+            Self::Text => (true, String::new()),
         };
         if good { Ok(()) } else { Err(wanted) }
     }

@@ -1,0 +1,99 @@
+//! Running the cases, and telling what came of them.
+
+use alloc::{format, string::String};
+use core::fmt::{self, Write};
+
+use crate::{
+    case::{Case, Failure, On, Outcome},
+    cases::ALL,
+    posix::*,
+    test::Test,
+};
+
+/// How many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Cases that passed.
+    pub passed: usize,
+    /// Cases that failed.
+    pub failed: usize,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)
+    }
+}
+
+/// The name of a case on a kind of socket.
+fn full_name(case: &Case, on: &On) -> String {
+    if on.name.is_empty() { case.name.into() } else { format!("{} [{}]", case.name, on.name) }
+}
+
+/// Runs all cases whose name contains `only`, and says a line of each that
+/// fails; the tally is said last.
+pub fn run(posix: &dyn Posix, only: &str, say: &mut dyn FnMut(&str)) -> Tally {
+    let mut tally = Tally::default();
+    let all = ALL.iter().flat_map(|(_, cases)| *cases).flat_map(|case| case.on.iter().map(move |on| (case, on)));
+    for (number, (case, on)) in all.enumerate() {
+        let name = full_name(case, on);
+        if !name.contains(only) {
+            continue;
+        }
+        match one(posix, case, on, number) {
+            Ok(()) => tally.passed += 1,
+            Err(failure) => {
+                tally.failed += 1;
+                say(&format!("FAILED {name} ({}): {failure}", case.checks));
+            }
+        }
+    }
+    say(&format!("{tally}"));
+    tally
+}
+
+fn one(posix: &dyn Posix, case: &Case, on: &On, number: usize) -> Outcome {
+    let test = Test::new(posix, *on, number);
+    let first = lowest(posix)?;
+    let outcome = (case.run)(&test);
+    let left = lowest(posix);
+    if outcome.is_err() || !matches!(left, Ok(fd) if fd == first) {
+        // What it left must not hurt the others.
+        for fd in first..first + 512 {
+            let _ = posix.close(fd);
+        }
+    }
+    outcome?;
+    if left? != first {
+        return Err(Failure::new("the case leaves a descriptor behind", "none", "one"));
+    }
+    if test.differed.get() != case.differs.is_some() {
+        return Err(Failure::new("by_world() and Case::differs", "both or none", "one"));
+    }
+    Ok(())
+}
+
+/// The lowest free descriptor.
+fn lowest(posix: &dyn Posix) -> Result<Fd, Failure> {
+    let fd = posix.socket(AF_INET, SOCK_DGRAM.into(), 0);
+    let fd = fd.map_err(|e| Failure::new("socket() between two cases", "success", e.name()))?;
+    posix.close(fd).map_err(|e| Failure::new("close() between two cases", "success", e.name()))?;
+    Ok(fd)
+}
+
+/// The table of what differs from Linux for good: `docs/differences.md`.
+pub fn differences() -> String {
+    let mut text = String::from(
+        "# What differs from Linux\n\n\
+         Written by `make conformance-docs` from the cases of `clients/conformance`, each of\n\
+         which checks both sides.\n\n\
+         | case | says | Strait |\n|---|---|---|\n",
+    );
+    for case in ALL.iter().flat_map(|(_, cases)| *cases) {
+        if let Some(reason) = case.differs {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "| {} | {} | {reason} |", case.name, case.checks);
+        }
+    }
+    text
+}

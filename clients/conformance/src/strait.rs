@@ -1,0 +1,79 @@
+//! Strait: the calls of libsock, and the suite as a component.
+//!
+//! Setting `only`: runs only the cases whose name contains it.
+
+use core::time::Duration;
+
+use strait_abi::log::Logger;
+use strait_libsock::Process;
+use strait_pd::Environment;
+
+use crate::posix::*;
+
+/// Runs the suite; its lines go to the log.
+pub fn main(env: Environment) -> ! {
+    let log = Logger::new(&env);
+    match Process::new(&env) {
+        Ok(process) => {
+            crate::run(&process, env.config.setting("only").unwrap_or_default(), &mut |line| {
+                log.line(format_args!("{line}"));
+                // The console has a lower priority: it must get to its turn.
+                let _ = process.sleep(Duration::from_millis(2));
+            });
+        }
+        Err(e) => log.line(format_args!("cannot start: {e}")),
+    }
+    loop {
+        env.pd.wait();
+    }
+}
+
+/// Passes the calls on.
+macro_rules! same {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty;)*) => {
+        $(fn $name(&self $(, $arg: $type)*) -> Result<$result> {
+            Process::$name(self $(, $arg)*)
+        })*
+    };
+}
+
+impl Posix for Process {
+    fn is_strait(&self) -> bool {
+        true
+    }
+
+    fn now(&self) -> Duration {
+        Process::now(self)
+    }
+
+    fn open_sockets(&self) -> Option<u32> {
+        self.counters().ok().map(|c| c.sockets)
+    }
+
+    same! {
+        fn socket(family: u16, kind: u32, protocol: u16) -> Fd;
+        fn bind(fd: Fd, address: &Address) -> ();
+        fn listen(fd: Fd, backlog: i32) -> ();
+        fn accept4(fd: Fd, flags: u32) -> (Fd, Address);
+        fn connect(fd: Fd, address: &Address) -> ();
+        fn shutdown(fd: Fd, how: u8) -> ();
+        fn getsockname(fd: Fd) -> Address;
+        fn getpeername(fd: Fd) -> Address;
+        fn getsockopt(fd: Fd, level: i32, name: i32, value: &mut [u8]) -> usize;
+        fn setsockopt(fd: Fd, level: i32, name: i32, value: &[u8]) -> ();
+        fn send(fd: Fd, from: &[u8], flags: u32) -> usize;
+        fn sendto(fd: Fd, from: &[u8], flags: u32, to: &Address) -> usize;
+        fn recv(fd: Fd, into: &mut [u8], flags: u32) -> usize;
+        fn recvfrom(fd: Fd, into: &mut [u8], flags: u32) -> (usize, Address);
+        fn read(fd: Fd, into: &mut [u8]) -> usize;
+        fn write(fd: Fd, from: &[u8]) -> usize;
+        fn readv(fd: Fd, parts: &mut [&mut [u8]]) -> usize;
+        fn writev(fd: Fd, parts: &[&[u8]]) -> usize;
+        fn close(fd: Fd) -> ();
+        fn dup(fd: Fd) -> Fd;
+        fn dup2(fd: Fd, new: Fd) -> Fd;
+        fn fcntl(fd: Fd, command: i32, argument: i32) -> i32;
+        fn ioctl(fd: Fd, request: u32, argument: &mut [u8]) -> i32;
+        fn poll(fds: &mut [PollFd], timeout: i32) -> usize;
+    }
+}

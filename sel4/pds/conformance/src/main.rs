@@ -1,0 +1,6 @@
+//! `conformance`: see the crate `strait-conformance`.
+
+#![no_std]
+#![no_main]
+
+strait_sel4::client!(heap = 256 * 1024, main = strait_conformance::main);

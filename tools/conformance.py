@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""The conformance suite in one of the worlds.
+
+Usage: conformance.py linux|hosted|sel4 [PART OF A NAME]
+       conformance.py system FOLDER   writes the system that hosted and sel4 run
+
+Prints a line for each case that fails, and closes with `N passed, N failed`.
+Succeeds if that says that none failed.
+
+The system is that of microkit.system, with the client `conformance` in place
+of all others.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import xml.etree.ElementTree as ET
+
+import world
+
+ROOT = world.ROOT
+OUT = os.path.join("build", "conformance")
+CLIENT = "conformance"
+# What a run may take, in seconds; most goes into a few cases that wait.
+PATIENCE = {"linux": 120, "hosted": 300, "sel4": 1200}
+CLOSING = re.compile(r"^(\d+) passed, (\d+) failed$")
+
+# Sessions, heap, configuration, log: name, size, where, and who else maps it.
+# The largest burst of a case is 400 sockets in this one session.
+REGIONS = [
+    ("net", 0x1000000, 0x18_0000_0000, "net_server"),
+    ("vfs", 0x400000, 0x18_0100_0000, "vfs_server"),
+    ("heap", 0x800000, 0x18_0200_0000, None),
+    ("config", 0x1000, 0x18_0300_0000, None),
+    ("log", 0x10000, 0x18_0300_1000, "console"),
+]
+PEERS = [("net_server", True), ("vfs_server", True), ("timer_driver", True), ("console", False)]
+SERVER_HEAP = 0x8000000
+
+
+def clients(system):
+    """The PDs that have a session with net_server."""
+    regions = {region.get("name") for region in system.findall("memory_region")}
+    return {pd.get("name") for pd in system.findall("protection_domain") if f"{pd.get('name')}_net" in regions}
+
+
+def remove_clients(system):
+    """Takes all clients out, with what belongs to them; returns their names."""
+    gone = clients(system)
+    prefixes = tuple(f"{name}_" for name in gone)
+    for element in list(system):
+        ends = [end.get("pd") for end in element.findall("end")]
+        if element.get("name") in gone or (element.tag == "memory_region" and element.get("name").startswith(prefixes)) or gone & set(ends):
+            system.remove(element)
+    for pd in system.findall("protection_domain"):
+        for mapping in pd.findall("map"):
+            if mapping.get("mr").startswith(prefixes):
+                pd.remove(mapping)
+    return gone
+
+
+def free_id(system, pd):
+    taken = {int(end.get("id")) for end in system.iter("end") if end.get("pd") == pd}
+    for element in system.findall("protection_domain"):
+        if element.get("name") == pd:
+            taken |= {int(irq.get("id")) for irq in element.findall("irq")}
+    return next(number for number in range(62) if number not in taken)
+
+
+def add_map(pd, region, at, symbols=()):
+    perms = "r" if region.endswith("_config") else "rw"
+    ET.SubElement(pd, "map", mr=region, vaddr=hex(at), perms=perms, **dict(symbols))
+
+
+def add_suite(system):
+    """Puts the client `conformance` in."""
+    pds = {pd.get("name"): pd for pd in system.findall("protection_domain")}
+    for region in system.findall("memory_region"):
+        if region.get("name") == "net_server_heap":
+            region.set("size", hex(SERVER_HEAP))
+    suite = ET.SubElement(system, "protection_domain", name=CLIENT, priority="20", fpu="false", stack_size="0x20000")
+    ET.SubElement(suite, "program_image", path=f"{CLIENT}.elf")
+    symbols = {
+        "config": {"setvar_vaddr": "strait_config"},
+        "heap": {"setvar_vaddr": "strait_heap", "setvar_size": "strait_heap_size"},
+    }
+    for suffix, size, at, other in REGIONS:
+        name = f"{CLIENT}_{suffix}"
+        region = ET.Element("memory_region", name=name, size=hex(size))
+        if suffix == "config":
+            region.set("prefill_path", f"config/{CLIENT}.bin")
+        if size >= 0x200000:
+            region.set("page_size", "0x200000")
+        system.insert(0, region)
+        add_map(suite, name, at, symbols.get(suffix, {}))
+        if other:
+            add_map(pds[other], name, at)
+    for peer, calls in PEERS:
+        channel = ET.Element("channel")
+        mine = ET.SubElement(channel, "end", pd=CLIENT, id=str(free_id(system, CLIENT)))
+        if calls:
+            mine.set("pp", "true")
+        ET.SubElement(channel, "end", pd=peer, id=str(free_id(system, peer)))
+        system.append(channel)
+
+
+# The suite does what root may do on Linux.
+POLICY = f"""
+[net_server.policy.{CLIENT}]
+raw = true
+administer = true
+ports = ["1-65535"]
+"""
+
+
+def settings_without(text, gone):
+    """strait.toml without the tables of these PDs."""
+    kept, keep = [], True
+    for line in text.splitlines():
+        table = re.match(r"\[+\s*(?:net_server\.policy\.)?([A-Za-z0-9_]+)", line)
+        if table:
+            keep = table.group(1) not in gone
+        if keep:
+            kept.append(line)
+    return "\n".join(kept) + "\n"
+
+
+def write_system(folder):
+    """The description and the settings of the system."""
+    os.makedirs(folder, exist_ok=True)
+    tree = ET.parse(os.path.join(ROOT, "microkit.system"))
+    gone = remove_clients(tree.getroot())
+    add_suite(tree.getroot())
+    ET.indent(tree, "    ")
+    tree.write(os.path.join(folder, "conformance.system"), encoding="utf-8", xml_declaration=True)
+    with open(os.path.join(ROOT, "strait.toml"), encoding="utf-8") as file:
+        text = settings_without(file.read(), gone) + POLICY
+    with open(os.path.join(folder, "conformance.toml"), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def must(*command, **variables):
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}, check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def configure(only):
+    """Makes all that the system is filled with."""
+    must("make", "--no-print-directory", "archive")
+    write_system(os.path.join(ROOT, OUT))
+    must(
+        "cargo", "run", "--quiet", "--release", "-p", "strait-system", "--", "generate",
+        "--system", f"{OUT}/conformance.system", "--config", f"{OUT}/conformance.toml",
+        "--search", OUT, "--search", "build", "--set", f"{CLIENT}.only={only}", "--out", f"{OUT}/config",
+    )  # fmt: skip
+
+
+def command(where, only):
+    """Builds what runs in a world; the command that runs it."""
+    if where == "linux":
+        must("cargo", "build", "--quiet", "--release", "-p", "strait-conformance-linux")
+        return ["target/release/strait-conformance-linux", *([only] if only else [])]
+    configure(only)
+    if where == "hosted":
+        must("cargo", "build", "--quiet", "--release", "-p", "strait-hosted")
+        return [
+            *("target/release/strait-hosted", "run", "--system", f"{OUT}/conformance.system", "--config", f"{OUT}/config"),
+            *("--json", f"{OUT}/hosted.json", "--http-port", "0", "--echo-port", "0"),
+        ]  # fmt: skip
+    must("sh", "tools/image.sh", SYSTEM=f"{OUT}/conformance.system", SEARCH=OUT, IMAGE=f"{OUT}/loader.img")
+    return world.qemu_command(world.netdev(0, 0), f"{OUT}/loader.img")
+
+
+def follow(lines, show):
+    """Reads to the closing line; (passed, failed), or None without one."""
+    for line in lines:
+        # Others' lines, and what the kernel prints, are of interest only when it goes wrong.
+        text = line.rstrip("\r\n")
+        mine = text.removeprefix(f"{CLIENT}| ")
+        show(mine)
+        closing = CLOSING.match(mine)
+        if closing:
+            return int(closing.group(1)), int(closing.group(2))
+    return None
+
+
+def run(where, only):
+    child = subprocess.Popen(
+        command(where, only), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, errors="replace",
+    )  # fmt: skip
+    timer = threading.Timer(PATIENCE[where], child.kill)
+    timer.start()
+    try:
+        result = follow(child.stdout, lambda line: print(line, flush=True))
+    finally:
+        timer.cancel()
+        child.terminate()
+        child.wait()
+    if result is None:
+        print(f"no closing line in {PATIENCE[where]} seconds, or the run ended before it", file=sys.stderr)
+        return 1
+    passed, failed = result
+    return 0 if passed and not failed else 1
+
+
+def main(arguments):
+    if arguments[:1] == ["system"] and len(arguments) == 2:
+        write_system(arguments[1])
+        return 0
+    if len(arguments) not in (1, 2) or arguments[0] not in PATIENCE:
+        sys.exit(__doc__)
+    return run(arguments[0], arguments[1] if len(arguments) == 2 else "")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
