@@ -169,6 +169,8 @@ pub mod status {
     /// A stream: at `rx_mark` of the slot begins data that comes with control
     /// data; a datagram socket: the record at the head does.
     pub const CONTROL: u32 = 1 << 20;
+    /// A stream: the peer has acknowledged all that was sent, and its end.
+    pub const DRAINED: u32 = 1 << 21;
 }
 
 #[cfg(test)]

@@ -50,6 +50,19 @@ pub const SO_TIMESTAMPNS: i32 = 35;
 pub const SO_PROTOCOL: i32 = 38;
 pub const SO_DOMAIN: i32 = 39;
 
+/// States of a connection in a `struct tcp_info`.
+pub const TCP_ESTABLISHED: u8 = 1;
+pub const TCP_SYN_SENT: u8 = 2;
+pub const TCP_SYN_RECV: u8 = 3;
+pub const TCP_FIN_WAIT1: u8 = 4;
+pub const TCP_FIN_WAIT2: u8 = 5;
+pub const TCP_TIME_WAIT: u8 = 6;
+pub const TCP_CLOSE: u8 = 7;
+pub const TCP_CLOSE_WAIT: u8 = 8;
+pub const TCP_LAST_ACK: u8 = 9;
+pub const TCP_LISTEN: u8 = 10;
+pub const TCP_CLOSING: u8 = 11;
+
 pub const TCP_NODELAY: i32 = 1;
 pub const TCP_MAXSEG: i32 = 2;
 pub const TCP_CORK: i32 = 3;
@@ -98,6 +111,10 @@ pub const SOL_PACKET: i32 = 263;
 pub const SCM_RIGHTS: i32 = 1;
 /// As [`SCM_RIGHTS`].
 pub const SCM_CREDENTIALS: i32 = 2;
+/// A `struct timeval`: when a datagram arrived, see [`SO_TIMESTAMP`].
+pub const SCM_TIMESTAMP: i32 = SO_TIMESTAMP;
+/// A `struct timespec`, see [`SO_TIMESTAMPNS`].
+pub const SCM_TIMESTAMPNS: i32 = SO_TIMESTAMPNS;
 
 pub const MSG_OOB: u32 = 1;
 pub const MSG_PEEK: u32 = 2;

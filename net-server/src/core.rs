@@ -208,7 +208,7 @@ impl Core {
         if socket.status == status {
             return;
         }
-        let gained = status & !socket.status & (status::POLL | status::CONNECTED | status::WRSHUT);
+        let gained = status & !socket.status & (status::POLL | status::CONNECTED | status::WRSHUT | status::DRAINED);
         socket.status = status;
         if let Some(rings) = &socket.rings {
             rings.slot.status.store(status, core::sync::atomic::Ordering::Release);

@@ -129,11 +129,13 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
         }
         Request::SetOption { socket, level, name, value } => {
             let (id, family) = with(core, socket)?;
-            if level == c::SOL_SOCKET {
-                core.sockets[id].set_option(name, value)?;
-            }
+            let generic = level == c::SOL_SOCKET
+                && match core.set_option(id, name, value) {
+                    Err(Errno::ENOPROTOOPT) => false,
+                    other => other.map(|()| true)?,
+                };
             match families.get(family).set_option(core, id, level, name, value) {
-                Err(Errno::ENOPROTOOPT) if level == c::SOL_SOCKET => {}
+                Err(Errno::ENOPROTOOPT) if generic => {}
                 other => other?,
             }
         }
@@ -145,13 +147,22 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
                     let error = core.take_error(id).map_or(0, |e| i32::from(e.raw()));
                     put_int(&mut answer.bytes, error)
                 }
-                (c::SOL_SOCKET, _) => core.sockets[id].get_option(name, &mut answer.bytes)?,
+                (c::SOL_SOCKET, _) => match core.get_option(id, name, &mut answer.bytes) {
+                    Err(Errno::ENOPROTOOPT) => {
+                        families.get(family).get_option(core, id, level, name, &mut answer.bytes)?
+                    }
+                    other => other?,
+                },
                 _ => families.get(family).get_option(core, id, level, name, &mut answer.bytes)?,
             };
             return Ok(answer);
         }
         Request::Ioctl { socket, request, argument } => {
             let (id, family) = with(core, socket)?;
+            // Signals are not there to be asked for.
+            if matches!(request, c::SIOCSPGRP | c::SIOCGPGRP | c::FIOASYNC) {
+                return Err(Errno::EOPNOTSUPP);
+            }
             policy::may_ioctl(core, session, request)?;
             let mut answer = Answer::EMPTY.with(argument);
             answer.len = families.get(family).ioctl(core, id, request, argument, &mut answer.bytes)?;

@@ -55,7 +55,7 @@ pub trait Family {
 
     /// setsockopt(2) for what the engine does not know; ENOPROTOOPT for what
     /// the family does not either. The engine also tells of generic options
-    /// that it has set.
+    /// that it has set: ENOPROTOOPT is no error then.
     fn set_option(&mut self, core: &mut Core, id: SocketId, level: i32, name: i32, value: &[u8]) -> Result<(), Errno>;
 
     /// getsockopt(2) for what the engine does not know. Returns the bytes used.

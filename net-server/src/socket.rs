@@ -2,12 +2,18 @@
 
 use alloc::{boxed::Box, collections::VecDeque};
 
-use strait_abi::{Errno, socket as c};
+use strait_abi::{
+    Errno,
+    address::{AF_INET, AF_INET6},
+    socket as c,
+};
 use strait_ring::{
     PAGE,
     arena::Arena,
     paged::{RING_BYTES, ServerConsumer, ServerProducer, Slot},
 };
+
+use crate::core::Core;
 
 /// A socket's number in the server.
 pub type SocketId = usize;
@@ -113,30 +119,58 @@ impl ConnectionQueue {
     }
 }
 
-/// Options at level SOL_SOCKET.
+/// Which form the time of arrival has in control data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timestamp {
+    /// SO_TIMESTAMP: seconds and microseconds.
+    Micros,
+    /// SO_TIMESTAMPNS: seconds and nanoseconds.
+    Nanos,
+}
+
+/// Options at level SOL_SOCKET (socket(7)).
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     pub reuse_address: bool,
+    pub reuse_port: bool,
     pub broadcast: bool,
     pub keep_alive: bool,
+    pub oob_inline: bool,
+    /// SO_DONTROUTE: only to neighbours.
+    pub dont_route: bool,
     /// `(on, seconds)`.
     pub linger: (bool, u32),
     pub send_buffer: u32,
     pub receive_buffer: u32,
+    /// SO_RCVLOWAT; the client library keeps to it.
+    pub receive_low: u32,
+    /// SO_TIMESTAMP, SO_TIMESTAMPNS.
+    pub timestamp: Option<Timestamp>,
+    /// SO_BINDTODEVICE: the interface's index; 0 for any.
+    pub device: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             reuse_address: false,
+            reuse_port: false,
             broadcast: false,
             keep_alive: false,
+            oob_inline: false,
+            dont_route: false,
             linger: (false, 0),
             send_buffer: DEFAULT_BUFFER,
             receive_buffer: DEFAULT_BUFFER,
+            receive_low: 1,
+            timestamp: None,
+            device: 0,
         }
     }
 }
+
+/// Bytes of an interface's name with its end (Linux: IFNAMSIZ).
+const INTERFACE_NAME: usize = 16;
 
 /// An `int` option value; EINVAL if it is too short.
 pub fn int(value: &[u8]) -> Result<i32, Errno> {
@@ -151,36 +185,90 @@ pub fn put_int(into: &mut [u8], value: i32) -> usize {
     n
 }
 
+impl Core {
+    /// setsockopt(2) at level SOL_SOCKET. ENOPROTOOPT if the option is not a
+    /// generic one or cannot be set; ENODEV for an interface that is not there.
+    pub fn set_option(&mut self, id: SocketId, name: i32, value: &[u8]) -> Result<(), Errno> {
+        if name == c::SO_BINDTODEVICE {
+            let name = &value[..value.len().min(INTERFACE_NAME - 1)];
+            let name = name.split(|b| *b == 0).next().unwrap_or_default();
+            let index = if name.is_empty() { Some(0) } else { self.links.index_of(name) };
+            self.sockets[id].options.device = index.ok_or(Errno::ENODEV)?;
+            return Ok(());
+        }
+        self.sockets[id].set_option(name, value)
+    }
+
+    /// getsockopt(2) at level SOL_SOCKET. Returns the bytes used.
+    pub fn get_option(&self, id: SocketId, name: i32, into: &mut [u8]) -> Result<usize, Errno> {
+        if name == c::SO_BINDTODEVICE {
+            let Some(name) = self.links.name_of(self.sockets[id].options.device) else { return Ok(0) };
+            let bytes = into.get_mut(..=name.len()).ok_or(Errno::EINVAL)?;
+            bytes.fill(0);
+            bytes[..name.len()].copy_from_slice(name);
+            return Ok(name.len() + 1);
+        }
+        self.sockets[id].get_option(name, into)
+    }
+}
+
 impl Socket {
-    /// Sets a generic option. ENOPROTOOPT if it is not one.
-    pub fn set_option(&mut self, name: i32, value: &[u8]) -> Result<(), Errno> {
-        // As Linux: the doubled value is kept and reported, within bounds.
-        let size = |v: &[u8]| Ok::<_, Errno>((int(v)?.max(0) as u32).saturating_mul(2).clamp(MIN_BUFFER, MAX_BUFFER));
+    /// Sets a generic option. ENOPROTOOPT if it is not one, or one that only
+    /// can be read.
+    fn set_option(&mut self, name: i32, value: &[u8]) -> Result<(), Errno> {
+        let number = int(value)?;
+        let on = number != 0;
+        // As Linux: what is asked is cut at the most (a negative size counts as
+        // a great one), doubled, and reported so.
+        let size = (number as u32).min(MAX_BUFFER / 2).saturating_mul(2).max(MIN_BUFFER);
+        let inet = matches!(self.domain, AF_INET | AF_INET6);
         let o = &mut self.options;
         match name {
-            c::SO_REUSEADDR => o.reuse_address = int(value)? != 0,
-            c::SO_BROADCAST => o.broadcast = int(value)? != 0,
-            c::SO_KEEPALIVE => o.keep_alive = int(value)? != 0,
-            c::SO_SNDBUF => o.send_buffer = size(value)?,
-            c::SO_RCVBUF => o.receive_buffer = size(value)?,
+            c::SO_REUSEADDR => o.reuse_address = on,
+            // Linux since 6.14, sk_setsockopt.
+            c::SO_REUSEPORT if on && !inet => return Err(Errno::EOPNOTSUPP),
+            c::SO_REUSEPORT => o.reuse_port = on,
+            c::SO_BROADCAST => o.broadcast = on,
+            c::SO_KEEPALIVE => o.keep_alive = on,
+            c::SO_OOBINLINE => o.oob_inline = on,
+            c::SO_DONTROUTE => o.dont_route = on,
+            c::SO_SNDBUF => o.send_buffer = size,
+            c::SO_RCVBUF => o.receive_buffer = size,
+            c::SO_RCVLOWAT => {
+                let low = if number < 0 { u32::MAX } else { number.max(1) as u32 };
+                // More than that would never be there (Linux: tcp_set_rcvlowat).
+                o.receive_low = if inet { low.min(o.receive_buffer / 2) } else { low.min(i32::MAX as u32) };
+            }
             c::SO_LINGER => {
                 let seconds = value.get(4..).ok_or(Errno::EINVAL).and_then(int)?;
-                o.linger = (int(value)? != 0, seconds.max(0) as u32);
+                o.linger = (on, if on { seconds.max(0) as u32 } else { o.linger.1 });
             }
+            // Streams have no place for it.
+            c::SO_TIMESTAMP | c::SO_TIMESTAMPNS if self.kind == c::SOCK_STREAM => return Err(Errno::ENOPROTOOPT),
+            c::SO_TIMESTAMP => o.timestamp = on.then_some(Timestamp::Micros),
+            c::SO_TIMESTAMPNS => o.timestamp = on.then_some(Timestamp::Nanos),
             _ => return Err(Errno::ENOPROTOOPT),
         }
         Ok(())
     }
 
     /// Reads a generic option.
-    pub fn get_option(&self, name: i32, into: &mut [u8]) -> Result<usize, Errno> {
+    fn get_option(&self, name: i32, into: &mut [u8]) -> Result<usize, Errno> {
         let o = &self.options;
         let value = match name {
             c::SO_REUSEADDR => o.reuse_address.into(),
+            c::SO_REUSEPORT => o.reuse_port.into(),
             c::SO_BROADCAST => o.broadcast.into(),
             c::SO_KEEPALIVE => o.keep_alive.into(),
+            c::SO_OOBINLINE => o.oob_inline.into(),
+            c::SO_DONTROUTE => o.dont_route.into(),
             c::SO_SNDBUF => o.send_buffer as i32,
             c::SO_RCVBUF => o.receive_buffer as i32,
+            c::SO_RCVLOWAT => o.receive_low as i32,
+            // It cannot be set (socket(7)).
+            c::SO_SNDLOWAT => 1,
+            c::SO_TIMESTAMP => (o.timestamp == Some(Timestamp::Micros)).into(),
+            c::SO_TIMESTAMPNS => (o.timestamp == Some(Timestamp::Nanos)).into(),
             c::SO_TYPE => self.kind.into(),
             c::SO_DOMAIN => self.domain.into(),
             c::SO_PROTOCOL => self.protocol.into(),

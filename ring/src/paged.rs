@@ -60,7 +60,10 @@ pub struct Slot {
     /// Bytes of room that the client would like to have for its next writes.
     /// A wish: the server reads it when the doorbell rings.
     pub tx_want: AtomicU32,
-    reserved_client: [AtomicU32; 13],
+    /// Not 0: more follows at once, a part of a segment may wait for it
+    /// (MSG_MORE).
+    pub tx_hold: AtomicU32,
+    reserved_client: [AtomicU32; 12],
     /// Pages of the rx ring, by the server.
     pub rx_pages: [AtomicU16; RING_PAGES],
     /// Pages of the tx ring, by the server.
@@ -91,6 +94,7 @@ unsafe impl crate::memory::Cells for Slot {
             rx_head: Cells::zeroed(),
             tx_tail: Cells::zeroed(),
             tx_want: Cells::zeroed(),
+            tx_hold: Cells::zeroed(),
             reserved_client: Cells::zeroed(),
             rx_pages: Cells::zeroed(),
             tx_pages: Cells::zeroed(),
@@ -102,9 +106,9 @@ unsafe impl crate::memory::Cells for Slot {
 impl Slot {
     /// Server: makes the slot as new. The client must not be using it.
     pub fn reset(&self) {
-        let words =
-            [&self.rx_tail, &self.tx_head, &self.tx_limit, &self.rx_head, &self.tx_tail, &self.tx_want, &self.status];
-        for word in words {
+        let server = [&self.rx_tail, &self.tx_head, &self.tx_limit, &self.rx_mark, &self.status];
+        let client = [&self.rx_head, &self.tx_tail, &self.tx_want, &self.tx_hold];
+        for word in server.into_iter().chain(client) {
             word.store(0, Ordering::Release);
         }
     }
@@ -363,6 +367,12 @@ impl ServerConsumer {
         self.slot.tx_want.load(Ordering::Relaxed)
     }
 
+    /// Whether the client says that more follows at once.
+    #[inline]
+    pub fn held(&self) -> bool {
+        self.slot.tx_hold.load(Ordering::Relaxed) != 0
+    }
+
     /// Copies out bytes from `offset` behind the head. `None` if they are not
     /// all there.
     #[inline]
@@ -489,6 +499,13 @@ impl ClientProducer {
     #[inline]
     pub fn want(&self, bytes: u32) {
         self.slot.tx_want.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Says whether more follows at once (MSG_MORE), before
+    /// [`commit`](Self::commit).
+    #[inline]
+    pub fn hold(&self, more: bool) {
+        self.slot.tx_hold.store(more.into(), Ordering::Relaxed);
     }
 
     /// Writes bytes at `offset` behind the tail, all within

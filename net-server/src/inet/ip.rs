@@ -86,6 +86,22 @@ pub fn write_header6(packet: &mut [u8], source: Ipv6Addr, target: Ipv6Addr, prot
     packet[24..40].copy_from_slice(&target.octets());
 }
 
+/// Sets the type of service or traffic class in a header that is complete but
+/// for that.
+#[cold]
+pub fn set_tos(packet: &mut [u8], tos: u8) {
+    let Some(header) = packet.first_chunk_mut::<V4_HEADER>() else { return };
+    if header[0] >> 4 == 6 {
+        header[0] = 0x60 | tos >> 4;
+        header[1] = tos << 4 | header[1] & 0xf;
+        return;
+    }
+    header[1] = tos;
+    header[10..12].fill(0);
+    let sum = checksum::of_header(header);
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
 /// Whether this is a whole IPv4 packet that we take, with a right checksum;
 /// returns its length without padding. Fragments are not taken.
 pub fn valid4(packet: &[u8]) -> Option<usize> {

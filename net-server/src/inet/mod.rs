@@ -9,6 +9,7 @@ mod checksum;
 mod icmp;
 mod icmp6;
 mod ip;
+mod options;
 mod options6;
 mod ports;
 mod tcp;
@@ -28,13 +29,19 @@ use strait_abi::{
     socket as c,
 };
 
-use self::{ports::Ports, tcp::Tcp, udp::Udp};
+use self::{
+    options::{IpOptions, TcpOptions},
+    ports::{Hold, Ports, Sharing},
+    tcp::Tcp,
+    udp::Udp,
+};
 use crate::{
     core::Core,
     family::Family,
+    hash::keyed,
     link::{ETH_INDEX, LOOPBACK_INDEX, dhcp::instant},
     policy,
-    socket::{SocketId, int, put_int},
+    socket::SocketId,
 };
 
 /// The family's part of a socket.
@@ -45,18 +52,14 @@ pub struct Endpoint {
     peer: Option<SocketAddr>,
     /// TCP: its connection.
     connection: Option<usize>,
-    /// IP_TTL.
-    ttl: u8,
+    ip: IpOptions,
     /// IPV6_UNICAST_HOPS.
     hops: u8,
     /// IPV6_V6ONLY.
     only6: bool,
-    /// TCP_NODELAY.
-    nodelay: bool,
-    /// TCP_KEEPIDLE in seconds.
-    keep_idle: u32,
-    /// TCP_USER_TIMEOUT in milliseconds; 0 for the default.
-    user_timeout: u32,
+    tcp: TcpOptions,
+    /// TCP: a connection that came in by a listener, whose port it keeps.
+    hold: Option<Hold>,
     /// UDP: shutdown(2), reading and writing.
     shut: (bool, bool),
     /// It is in the family's list of sockets to look after at the turn's end.
@@ -69,12 +72,11 @@ impl Endpoint {
             local: None,
             peer: None,
             connection: None,
-            ttl: 64,
+            ip: IpOptions::default(),
             hops: 64,
             only6: false,
-            nodelay: false,
-            keep_idle: 7200,
-            user_timeout: 0,
+            tcp: TcpOptions::default(),
+            hold: None,
             shut: (false, false),
             dirty: false,
         }
@@ -86,6 +88,8 @@ pub struct Shared {
     interface: Interface,
     ports: Ports,
     endpoints: Slab<Endpoint>,
+    /// Of the hash by which sockets that share a port get their packets.
+    key: [u64; 2],
 }
 
 /// AF_INET and AF_INET6.
@@ -114,7 +118,7 @@ impl Inet {
         config.random_seed = core.random();
         let interface = Interface::new(config, &mut tcp::Probe(core.links.mtu()), instant(core.now));
         let key = [core.random(), core.random()];
-        let mut shared = Shared { interface, ports: Ports::new(), endpoints: Slab::new() };
+        let mut shared = Shared { interface, ports: Ports::new(), endpoints: Slab::new(), key };
         // Which addresses are ours, what is a broadcast, who is a neighbour: none
         // of it is asked of smoltcp. It must only believe that there is a way.
         shared.interface.set_any_ip(true);
@@ -156,7 +160,6 @@ impl Shared {
     /// Binds `id` to `address`, whose port may be 0.
     fn bind(&mut self, core: &mut Core, id: SocketId, mut address: SocketAddr) -> Result<(), Errno> {
         let protocol = core.sockets[id].protocol;
-        let reuse = core.sockets[id].options.reuse_address;
         let port = match address.port() {
             0 => {
                 policy::take_ephemeral(core, id)?;
@@ -166,15 +169,35 @@ impl Shared {
         };
         address.set_port(port);
         let only6 = self.endpoints[core.sockets[id].state].only6;
-        self.ports.bind(protocol, address, id, reuse, only6)?;
+        self.ports.bind(protocol, address, id, Sharing::of(core, id), only6)?;
         self.endpoints[core.sockets[id].state].local = Some(address);
         Ok(())
     }
 
     fn unbind(&mut self, core: &Core, id: SocketId) {
         let socket = &core.sockets[id];
+        let endpoint = &self.endpoints[socket.state];
+        match (endpoint.local, &endpoint.hold) {
+            (Some(local), Some(hold)) => self.ports.release(socket.protocol, local.port(), hold),
+            (Some(local), None) => self.ports.unbind(socket.protocol, local.port(), id),
+            _ => {}
+        }
+    }
+
+    /// Decides between sockets that share a port by SO_REUSEPORT.
+    fn hash(&self, from: SocketAddr) -> u64 {
+        let ip = match from.ip() {
+            IpAddr::V4(ip) => u128::from(u32::from(ip)),
+            IpAddr::V6(ip) => ip.into(),
+        };
+        keyed(self.key, &[ip as u64, (ip >> 64) as u64, from.port().into()])
+    }
+
+    /// What the socket allows others at its port has changed.
+    fn share(&mut self, core: &Core, id: SocketId) {
+        let socket = &core.sockets[id];
         if let Some(local) = self.endpoints[socket.state].local {
-            self.ports.unbind(socket.protocol, local.port(), id);
+            self.ports.set_sharing(socket.protocol, local.port(), id, Sharing::of(core, id));
         }
     }
 }
@@ -273,6 +296,9 @@ impl Family for Inet {
         let address = to_bind(core, id, self.endpoint(core, id), address)?;
         if self.endpoint(core, id).local.is_some() {
             return Err(Errno::EINVAL);
+        }
+        if Self::is_tcp(core, id) {
+            self.tcp.forget(&mut self.shared, core.now);
         }
         let ip = address.ip();
         let group = is_group(core, ip);
@@ -377,40 +403,11 @@ impl Family for Inet {
     }
 
     fn set_option(&mut self, core: &mut Core, id: SocketId, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
-        let tcp = Self::is_tcp(core, id);
-        let endpoint = self.endpoint(core, id);
-        match (level, name) {
-            (c::IPPROTO_TCP, c::TCP_NODELAY) if tcp => endpoint.nodelay = int(value)? != 0,
-            (c::IPPROTO_TCP, c::TCP_KEEPIDLE) if tcp => {
-                endpoint.keep_idle =
-                    u32::try_from(int(value)?).ok().filter(|s| (1..=32767).contains(s)).ok_or(Errno::EINVAL)?;
-            }
-            (c::IPPROTO_TCP, c::TCP_USER_TIMEOUT) if tcp => {
-                endpoint.user_timeout = u32::try_from(int(value)?).map_err(|_| Errno::EINVAL)?;
-            }
-            (c::IPPROTO_IP, c::IP_TTL) => {
-                let ttl = int(value)?;
-                // -1 is the default (ip(7)).
-                endpoint.ttl = match ttl {
-                    -1 => 64,
-                    1..=255 => ttl as u8,
-                    _ => return Err(Errno::EINVAL),
-                };
-            }
-            (c::IPPROTO_IPV6, _) if is_6(core, id) => options6::set(endpoint, name, value)?,
-            (c::SOL_SOCKET, c::SO_KEEPALIVE) if tcp => {}
-            (c::SOL_SOCKET, c::SO_REUSEADDR) => {
-                let (reuse, protocol) = (core.sockets[id].options.reuse_address, core.sockets[id].protocol);
-                if let Some(local) = endpoint.local {
-                    self.shared.ports.set_reuse(protocol, local.port(), id, reuse);
-                }
-            }
-            _ => return Err(Errno::ENOPROTOOPT),
+        if level == c::SOL_SOCKET {
+            self.generic_option(core, id, name);
+            return Err(Errno::ENOPROTOOPT);
         }
-        if tcp {
-            self.tcp.apply_options(&mut self.shared, core, id);
-        }
-        Ok(())
+        self.set_level(core, id, level, name, value)
     }
 
     fn get_option(
@@ -421,19 +418,26 @@ impl Family for Inet {
         name: i32,
         value: &mut [u8],
     ) -> Result<usize, Errno> {
-        let tcp = Self::is_tcp(core, id);
-        let mtu = core.links.mtu();
-        let endpoint = self.endpoint(core, id);
-        let number = match (level, name) {
-            (c::IPPROTO_TCP, c::TCP_NODELAY) if tcp => endpoint.nodelay.into(),
-            (c::IPPROTO_TCP, c::TCP_KEEPIDLE) if tcp => endpoint.keep_idle as i32,
-            (c::IPPROTO_TCP, c::TCP_USER_TIMEOUT) if tcp => endpoint.user_timeout as i32,
-            (c::IPPROTO_TCP, c::TCP_MAXSEG) if tcp => mtu as i32 - 40,
-            (c::IPPROTO_IP, c::IP_TTL) => endpoint.ttl.into(),
-            (c::IPPROTO_IPV6, _) if is_6(core, id) => return options6::get(endpoint, name, value),
-            _ => return Err(Errno::ENOPROTOOPT),
-        };
-        Ok(put_int(value, number))
+        self.get_level(core, id, level, name, value)
+    }
+
+    fn ioctl(
+        &mut self,
+        core: &mut Core,
+        id: SocketId,
+        request: u32,
+        _argument: &[u8],
+        answer: &mut [u8],
+    ) -> Result<usize, Errno> {
+        match request {
+            c::SIOCOUTQ => {
+                let unsent = core.rings(id).and_then(|(r, ..)| r.tx.available().ok()).unwrap_or(0);
+                let queued = if Self::is_tcp(core, id) { self.tcp.unacknowledged(&self.shared, core, id)? } else { 0 };
+                answer.get_mut(..4).ok_or(Errno::EFAULT)?.copy_from_slice(&(unsent + queued).to_ne_bytes());
+                Ok(4)
+            }
+            _ => Err(Errno::ENOTTY),
+        }
     }
 
     fn doorbell(&mut self, core: &mut Core, id: SocketId) {

@@ -10,6 +10,7 @@
 mod device;
 mod held;
 mod input;
+mod options;
 mod settle;
 mod time_wait;
 
@@ -23,14 +24,24 @@ use hashbrown::HashMap;
 use slab::Slab;
 use smoltcp::{
     iface::{SocketHandle, SocketSet},
-    socket::tcp::{Socket, SocketBuffer},
-    time::Duration,
+    socket::tcp::{CongestionControl, Socket, SocketBuffer},
 };
 use strait_abi::{Errno, session::status, socket as c};
 
-pub use self::device::{LastSent, Probe};
-use self::{device::Wire, held::Held, time_wait::TimeWait};
-use super::{Endpoint, Shared, checksum, ip};
+pub use self::{
+    device::{LastSent, Probe},
+    options::INFO_BYTES,
+};
+use self::{
+    device::{Marks, Wire},
+    held::Held,
+    options::Watch,
+    time_wait::TimeWait,
+};
+use super::{
+    Endpoint, Shared, checksum, ip,
+    ports::{Hold, Sharing},
+};
 use crate::{
     core::Core,
     hash::{Keyed, keyed},
@@ -107,6 +118,9 @@ struct Connection {
     reset: bool,
     /// Of the last segment sent, as on the wire.
     last: LastSent,
+    /// What is put into what it sends.
+    marks: Marks,
+    watch: Watch,
     /// The deadline that `timers` has for it; never later than what is due.
     queued: u64,
     /// When a closed socket gives up, and what it had left to do when that was
@@ -168,7 +182,8 @@ impl Tcp {
         if self.by_tuple.contains_key(&tuple) || self.time_wait.get(&tuple, core.now).is_some() {
             return Err(Errno::EADDRNOTAVAIL);
         }
-        let tcp = Socket::new(buffer()?, buffer()?);
+        let mut tcp = Socket::new(buffer()?, buffer()?);
+        tcp.set_congestion_control(CongestionControl::Reno);
         let mut set = SocketSet::new(vec![]);
         let handle = set.add(tcp);
         // RFC 6528: a clock of 4 µs, and a function that only we can compute.
@@ -190,6 +205,8 @@ impl Tcp {
             fin_sent: false,
             reset: false,
             last: LastSent::default(),
+            marks: Marks::default(),
+            watch: Watch::new(core.now),
             queued: u64::MAX,
             give_up: None,
             dirty: false,
@@ -217,6 +234,19 @@ impl Tcp {
             shared.endpoints.remove(state);
             core.remove(connection.socket);
         }
+    }
+
+    /// Forgets connections whose TIME-WAIT is over: they keep their port no
+    /// longer.
+    pub fn forget(&mut self, shared: &mut Shared, now: u64) {
+        self.time_wait.expire(now, |port, hold| shared.ports.release(TCP, port, hold));
+    }
+
+    /// What a connection keeps of its port when its socket is gone.
+    fn hold(shared: &Shared, core: &Core, id: SocketId, tuple: &Tuple) -> Option<Hold> {
+        let socket = core.sockets.get(id)?;
+        let own = || Hold { address: tuple.local.ip(), sharing: Sharing::of(core, id) };
+        Some(shared.endpoints[socket.state].hold.unwrap_or_else(own))
     }
 
     /// connect(2).
@@ -253,8 +283,8 @@ impl Tcp {
         endpoint.peer = Some(remote);
         endpoint.connection = Some(index);
         let connection = &mut self.connections[index];
+        connection.watch.set_limit(CONNECT_TIMEOUT);
         let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
-        tcp.set_timeout(Some(Duration::from_millis(CONNECT_TIMEOUT)));
         if tcp.connect(shared.interface.context(), remote, local).is_err() {
             self.end(shared, core, index);
             return Err(Errno::EADDRNOTAVAIL);
@@ -314,7 +344,7 @@ impl Tcp {
             self.abort(shared, core, index);
             return;
         }
-        tcp.set_timeout(Some(Duration::from_millis(ORPHAN_TIMEOUT)));
+        connection.watch.set_limit(ORPHAN_TIMEOUT);
         connection.fin_wanted = true;
         self.mark(index);
         self.settle_index(shared, core, index);
@@ -330,28 +360,6 @@ impl Tcp {
     /// Whether getpeername(2) has an answer.
     pub fn is_connected(&self, endpoint: &Endpoint) -> bool {
         endpoint.connection.is_some_and(|i| self.connections[i].connected)
-    }
-
-    /// Options that smoltcp must know.
-    pub fn apply_options(&mut self, shared: &mut Shared, core: &Core, id: SocketId) {
-        let socket = &core.sockets[id];
-        let endpoint = &shared.endpoints[socket.state];
-        let Some(index) = endpoint.connection else { return };
-        let idle = u64::from(endpoint.keep_idle);
-        let user_timeout = u64::from(endpoint.user_timeout);
-        let (nodelay, alive) = (endpoint.nodelay, socket.options.keep_alive);
-        let connection = &mut self.connections[index];
-        let ttl = if connection.tuple.remote.is_ipv4() { endpoint.ttl } else { endpoint.hops };
-        let connected = connection.connected;
-        let tcp = connection.tcp();
-        tcp.set_nagle_enabled(!nodelay);
-        tcp.set_hop_limit(Some(ttl));
-        tcp.set_keep_alive(alive.then(|| Duration::from_secs(idle)));
-        if connected {
-            // A peer that is gone must be noticed some time after the probe.
-            let default = if alive { DATA_TIMEOUT.min(idle * 1000 + 75_000 * 9) } else { DATA_TIMEOUT };
-            tcp.set_timeout(Some(Duration::from_millis(if user_timeout == 0 { default } else { user_timeout })));
-        }
     }
 
     /// The client moved data in the rings.

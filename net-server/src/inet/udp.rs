@@ -17,6 +17,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::{
     Shared, any, checksum, destination, icmp, icmp6,
     ip::{self, V4_HEADER, V6_HEADER},
+    ports::spread,
 };
 use crate::{core::Core, policy, socket::SocketId};
 
@@ -26,6 +27,9 @@ const UDP_HEADER: usize = 8;
 const MAX_RECORD: u32 = 65_507 + 64;
 /// Datagrams that one socket may send in one turn.
 const BURST: usize = 64;
+
+/// How well a socket that is connected to the sender fits.
+const PEER: u8 = 4;
 
 /// Sockets to look after at the end of the turn.
 #[derive(Default)]
@@ -104,22 +108,29 @@ impl Udp {
             let endpoint = &shared.endpoints[core.sockets[binding.id].state];
             match endpoint.peer {
                 Some(peer) if peer != from => None,
-                Some(_) => Some(4),
+                Some(_) => Some(PEER),
                 None => Some(binding.fit(target)),
             }
         };
         let bindings = shared.ports.at(UDP, to.port());
-        let matches = bindings.iter().filter_map(|b| rank(shared, core, b).map(|r| (r, b.id)));
+        let matches = bindings.iter().filter_map(|b| rank(shared, core, b).map(|r| (r, b)));
         if group {
-            let all: Vec<SocketId> = matches.map(|(_, id)| id).collect();
+            let all: Vec<SocketId> = matches.map(|(_, b)| b.id).collect();
             let mut taken = false;
             for id in all {
                 taken |= deliver(core, id, from, udp.payload());
             }
             return taken;
         }
-        match matches.max_by_key(|(r, _)| *r).map(|(_, id)| id) {
-            Some(id) => deliver(core, id, from, udp.payload()),
+        match matches.max_by_key(|(r, _)| *r) {
+            Some((rank, best)) => {
+                let id = if best.sharing.port && rank < PEER {
+                    spread(best, bindings.iter(), || shared.hash(from))
+                } else {
+                    best.id
+                };
+                deliver(core, id, from, udp.payload())
+            }
             None => {
                 match source {
                     IpAddr::V4(_) => icmp::port_unreachable(core, packet),
@@ -261,10 +272,13 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
             // Bound to an address of one version it reaches no other.
             _ => return Err(Errno::ENETUNREACH),
         };
-        let (header, hops) = if target.is_ipv4() { (V4_HEADER, endpoint.ttl) } else { (V6_HEADER, endpoint.hops) };
+        let (header, hops) = if target.is_ipv4() { (V4_HEADER, endpoint.ip.ttl) } else { (V6_HEADER, endpoint.hops) };
         let (data, offset) = (record.data as usize, record.data_offset());
         links.emit_on(*now, route, header + UDP_HEADER + data, |packet| {
             ip::write_header(packet, source, target, IpProtocol::Udp, hops);
+            if endpoint.ip.tos != 0 {
+                ip::set_tos(packet, endpoint.ip.tos);
+            }
             let mut udp = UdpPacket::new_unchecked(&mut packet[header..]);
             udp.set_src_port(local.port());
             udp.set_dst_port(port);

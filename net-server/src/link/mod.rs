@@ -28,6 +28,8 @@ use self::{
 
 /// Bytes of an Ethernet header.
 pub const ETH_HEADER: usize = 14;
+/// The interfaces, whose indices begin at 1.
+const NAMES: [&[u8]; 2] = [b"lo", b"eth0"];
 /// Packets that may wait in the loopback queue, and bytes of them.
 const LOOPBACK_PACKETS: usize = 256;
 const LOOPBACK_BYTES: usize = 512 * 1024;
@@ -125,6 +127,16 @@ impl Links {
             unreachable: Vec::new(),
             counters: LinkCounters::default(),
         }
+    }
+
+    /// The index of the interface of that name (if_nametoindex(3)).
+    pub fn index_of(&self, name: &[u8]) -> Option<u32> {
+        NAMES.iter().position(|n| *n == name).map(|i| i as u32 + 1)
+    }
+
+    /// The name of the interface with that index.
+    pub fn name_of(&self, index: u32) -> Option<&'static [u8]> {
+        NAMES.get((index as usize).checked_sub(1)?).copied()
     }
 
     /// Largest IP packet, in bytes.

@@ -32,6 +32,8 @@ fn dial(w: &mut World, from: u16, to: u16) -> SocketHandle {
 
 fn listen(w: &mut World, port: u16, backlog: u32) -> u16 {
     let s = w.socket(c::SOCK_STREAM).handle;
+    let reuse = Request::SetOption { socket: s, level: c::SOL_SOCKET, name: c::SO_REUSEADDR, value: &[1, 0, 0, 0] };
+    w.call(&reuse).unwrap();
     w.call(&Request::Bind { socket: s, address: Address::from(SocketAddr::from(([0; 4], port))).as_bytes() }).unwrap();
     w.call(&Request::Listen { socket: s, backlog }).unwrap();
     s

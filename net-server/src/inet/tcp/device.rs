@@ -7,6 +7,7 @@ use smoltcp::{
     wire::{TcpPacket, TcpSeqNumber},
 };
 
+use super::options::clamp_segment;
 use crate::{
     inet::{checksum, ip},
     link::{Arrived, Links},
@@ -20,9 +21,19 @@ pub struct Wire<'a> {
     pub now: u64,
     /// Added to the sequence numbers of what leaves.
     pub isn: u32,
+    pub marks: Marks,
     pub last: &'a mut LastSent,
     /// Bytes of the last packet that left.
     pub sent: usize,
+}
+
+/// What is put into packets on their way out.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Marks {
+    /// IP_TOS.
+    pub tos: u8,
+    /// TCP_MAXSEG; 0 for what the link takes.
+    pub segment: u16,
 }
 
 /// Numbers of the last segment sent.
@@ -38,6 +49,7 @@ pub struct Tx<'a> {
     links: &'a mut Links,
     now: u64,
     isn: u32,
+    marks: Marks,
     last: &'a mut LastSent,
     sent: &'a mut usize,
 }
@@ -45,11 +57,11 @@ pub struct Tx<'a> {
 impl TxToken for Tx<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let mut f = Some(f);
-        let (isn, last) = (self.isn, self.last);
+        let (isn, marks, last) = (self.isn, self.marks, self.last);
         *self.sent = len;
         let sent = self.links.emit(self.now, len, |packet| {
             let result = f.take().map(|f| f(packet));
-            finish(packet, isn, last);
+            finish(packet, isn, marks, last);
             result
         });
         match (sent, f) {
@@ -63,13 +75,19 @@ impl TxToken for Tx<'_> {
 }
 
 /// Completes a packet that smoltcp wrote, and notes its numbers.
-fn finish(packet: &mut [u8], isn: u32, last: &mut LastSent) {
+fn finish(packet: &mut [u8], isn: u32, marks: Marks, last: &mut LastSent) {
     let header = ip::header_len(packet);
     let Ok(mut tcp) = TcpPacket::new_checked(&mut packet[header..]) else { return };
     let number = tcp.seq_number().0.wrapping_add(isn as i32);
     tcp.set_seq_number(TcpSeqNumber(number));
     *last = LastSent { next: (number as u32).wrapping_add(tcp.segment_len() as u32), ack: tcp.ack_number().0 as u32 };
     tcp.set_checksum(0);
+    if marks.segment != 0 && tcp.syn() {
+        let _ = clamp_segment(&mut packet[header..], marks.segment);
+    }
+    if marks.tos != 0 {
+        ip::set_tos(packet, marks.tos);
+    }
     let sum = checksum::transport(packet);
     TcpPacket::new_unchecked(&mut packet[header..]).set_checksum(sum);
 }
@@ -101,7 +119,8 @@ impl Device for Wire<'_> {
             return None;
         }
         let rx = Arrived(self.packet.take()?);
-        Some((rx, Tx { links: self.links, now: self.now, isn: self.isn, last: self.last, sent: &mut self.sent }))
+        let (now, isn, marks) = (self.now, self.isn, self.marks);
+        Some((rx, Tx { links: self.links, now, isn, marks, last: self.last, sent: &mut self.sent }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Tx<'_>> {
@@ -109,6 +128,7 @@ impl Device for Wire<'_> {
             links: self.links,
             now: self.now,
             isn: self.isn,
+            marks: self.marks,
             last: self.last,
             sent: &mut self.sent,
         })

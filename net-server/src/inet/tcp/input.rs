@@ -5,12 +5,14 @@ use core::net::SocketAddr;
 
 use smoltcp::{
     socket::tcp::State,
-    time::Duration,
     wire::{IpListenEndpoint, TcpPacket, TcpSeqNumber},
 };
 use strait_abi::{Errno, socket as c};
 
-use super::{ACCEPT_TIMEOUT, Endpoint, HANDSHAKE, LastSent, Shared, TCP, Tcp, Tuple, Wire, checksum, ip, time_wait};
+use super::{
+    ACCEPT_TIMEOUT, Endpoint, HANDSHAKE, Hold, LastSent, Marks, Shared, Sharing, TCP, Tcp, Tuple, Wire, checksum, ip,
+    options::clamp_segment, time_wait,
+};
 use crate::{core::Core, link::dhcp::instant, socket::SocketId};
 
 impl Tcp {
@@ -47,7 +49,9 @@ impl Tcp {
             && let Some(last) = self.time_wait.get(&tuple, core.now)
         {
             if opens {
-                self.time_wait.remove(&tuple);
+                if let Some(hold) = self.time_wait.remove(&tuple) {
+                    shared.ports.release(TCP, tuple.local.port(), &hold);
+                }
             } else {
                 // What repeats is acknowledged again; a RST is not believed
                 // (RFC 1337).
@@ -60,7 +64,7 @@ impl Tcp {
         }
         let index = match found {
             Some(index) => index,
-            None if opens => match shared.ports.listener(TCP, tuple.local) {
+            None if opens => match shared.ports.listener(TCP, tuple.local, || shared.hash(tuple.remote)) {
                 Some(listener) => match self.begin(shared, core, listener, tuple) {
                     Ok(index) => index,
                     // As Linux: beyond the backlog a SYN is dropped, so that
@@ -90,11 +94,21 @@ impl Tcp {
     fn process(&mut self, shared: &mut Shared, core: &mut Core, index: usize, packet: &mut [u8]) {
         let header = ip::header_len(packet);
         let mut tcp = TcpPacket::new_unchecked(&mut packet[header..]);
-        let resets = tcp.rst();
+        let (opens, resets) = (tcp.syn(), tcp.rst());
         let connection = &mut self.connections[index];
         if tcp.ack() {
             let number = tcp.ack_number();
             tcp.set_ack_number(TcpSeqNumber(number.0.wrapping_sub(connection.isn as i32)));
+        }
+        if opens {
+            let most = if connection.marks.segment == 0 { u16::MAX } else { connection.marks.segment };
+            // Without the option it is 536 (RFC 9293 3.7.1), as smoltcp knows.
+            connection.watch.segment = clamp_segment(&mut packet[header..], most).unwrap_or(536).max(1);
+        }
+        connection.watch.heard = core.now;
+        if connection.watch.probes != 0 {
+            connection.watch.probes = 0;
+            connection.tcp().set_keep_alive(None);
         }
         let before = connection.tcp().state();
         let mut wire = Wire {
@@ -102,6 +116,7 @@ impl Tcp {
             links: &mut core.links,
             now: core.now,
             isn: connection.isn,
+            marks: connection.marks,
             last: &mut connection.last,
             sent: 0,
         };
@@ -125,7 +140,15 @@ impl Tcp {
     /// Answers a segment that belongs to nothing: with a RST, if at all.
     fn refuse(&mut self, shared: &mut Shared, core: &mut Core, packet: &[u8]) -> bool {
         let last = &mut LastSent::default();
-        let mut wire = Wire { packet: Some(packet), links: &mut core.links, now: core.now, isn: 0, last, sent: 0 };
+        let mut wire = Wire {
+            packet: Some(packet),
+            links: &mut core.links,
+            now: core.now,
+            isn: 0,
+            marks: Marks::default(),
+            last,
+            sent: 0,
+        };
         shared.interface.poll_ingress_single(instant(core.now), &mut wire, &mut self.nobody);
         false
     }
@@ -162,19 +185,19 @@ impl Tcp {
             }
         };
         let parent = &shared.endpoints[state];
-        let (ttl, hops, only6, nodelay, keep_idle, user_timeout) =
-            (parent.ttl, parent.hops, parent.only6, parent.nodelay, parent.keep_idle, parent.user_timeout);
+        let (ip, hops, only6, tcp) = (parent.ip, parent.hops, parent.only6, parent.tcp);
+        let hold = Hold { address: tuple.local.ip(), sharing: Sharing::of(core, listener) };
+        shared.ports.hold(TCP, tuple.local.port(), hold);
         core.sockets[id].options = options;
         core.sockets[id].state = shared.endpoints.insert(Endpoint {
             local: Some(tuple.local),
             peer: Some(tuple.remote),
             connection: Some(index),
-            ttl,
+            ip,
             hops,
             only6,
-            nodelay,
-            keep_idle,
-            user_timeout,
+            tcp,
+            hold: Some(hold),
             ..Endpoint::new()
         });
         if let Some(queue) = core.queue(listener) {
@@ -182,8 +205,8 @@ impl Tcp {
         }
         let connection = &mut self.connections[index];
         connection.listener = Some(listener);
+        connection.watch.set_limit(ACCEPT_TIMEOUT);
         let tcp = connection.tcp();
-        tcp.set_timeout(Some(Duration::from_millis(ACCEPT_TIMEOUT)));
         let at = IpListenEndpoint { addr: Some(tuple.local.ip().into()), port: tuple.local.port() };
         if tcp.listen(at).is_err() {
             self.end(shared, core, index);

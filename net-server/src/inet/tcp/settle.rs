@@ -9,7 +9,7 @@ use smoltcp::{
 };
 use strait_abi::{Errno, session::status};
 
-use super::{BURST, LAZY_PAGES, PATIENCE, Shared, Tcp, Wire};
+use super::{BURST, LAZY_PAGES, PATIENCE, Shared, TCP, Tcp, Wire};
 use crate::{core::Core, link::dhcp::instant, socket::SocketId};
 
 impl Tcp {
@@ -34,6 +34,7 @@ impl Tcp {
                 links: &mut core.links,
                 now: core.now,
                 isn: connection.isn,
+                marks: connection.marks,
                 last: &mut connection.last,
                 sent: 0,
             };
@@ -83,6 +84,7 @@ impl Tcp {
     pub(super) fn settle_index(&mut self, shared: &mut Shared, core: &mut Core, index: usize) -> bool {
         self.connections[index].dirty = false;
         let drain = self.exchange(core, index);
+        let watch = self.watch(core, index);
         let due = self.transmit(shared, core, index);
         if self.follow(shared, core, index, drain) {
             return false;
@@ -90,9 +92,11 @@ impl Tcp {
         let connection = &mut self.connections[index];
         if due == Some(0) {
             self.mark(index);
-        } else if let Some(at) = due.into_iter().chain(connection.give_up.map(|(at, _)| at)).min()
-            && at < connection.queued
-        {
+        } else {
+            let at = due.unwrap_or(u64::MAX).min(watch).min(connection.give_up.map_or(u64::MAX, |(at, _)| at));
+            if at >= connection.queued {
+                return self.connections[index].dirty;
+            }
             let earlier = core::mem::replace(&mut connection.queued, at);
             self.timers.remove(&(earlier, index));
             self.timers.insert((at, index));
@@ -103,6 +107,7 @@ impl Tcp {
     /// Moves data between the rings and smoltcp. Returns whether the client
     /// should tell when it has read its ring empty.
     fn exchange(&mut self, core: &mut Core, index: usize) -> bool {
+        let (core_now, mtu) = (core.now, core.links.mtu());
         let connection = &mut self.connections[index];
         let (id, shut_read) = (connection.socket, connection.shut_read);
         let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
@@ -128,6 +133,9 @@ impl Tcp {
             }
             match rings.tx.available() {
                 Ok(mut left) => {
+                    if !connection.fin_wanted {
+                        left = connection.watch.cut(core_now, mtu, left, rings.tx.held());
+                    }
                     while left > 0 && tcp.can_send() {
                         let take = |bytes: &mut [u8]| {
                             let n = bytes.len().min(left as usize);
@@ -224,6 +232,8 @@ impl Tcp {
                 word |= status::HUP;
             }
             word |= if drain || unread { status::RING_ON_DRAIN } else { 0 };
+            let drained = connection.fin_sent && matches!(state, State::FinWait2 | State::TimeWait | State::Closed);
+            word |= if drained { status::DRAINED } else { 0 };
         } else if state == State::Closed {
             word |= status::OUT | status::HUP | status::IN;
         }
@@ -244,8 +254,13 @@ impl Tcp {
         if state == State::TimeWait && !open && !core.links.starved() {
             // Nothing of it is needed but what answers a repeated FIN.
             let (tuple, last) = (connection.tuple, connection.last);
+            let hold = Self::hold(shared, core, id, &tuple);
             self.end(shared, core, index);
-            self.time_wait.insert(tuple, last, core.now);
+            if let Some(hold) = hold {
+                self.forget(shared, core.now);
+                self.time_wait.insert(tuple, last, hold, core.now, |port, hold| shared.ports.release(TCP, port, hold));
+                shared.ports.hold(TCP, tuple.local.port(), hold);
+            }
             return true;
         }
         if !open && state != State::Closed && self.gives_up(core, index) {

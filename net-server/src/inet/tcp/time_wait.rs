@@ -6,7 +6,7 @@ use alloc::collections::VecDeque;
 use hashbrown::HashMap;
 use smoltcp::wire::{IpProtocol, TcpPacket, TcpSeqNumber};
 
-use super::{LastSent, Tuple};
+use super::{Hold, LastSent, Tuple};
 use crate::{
     core::Core,
     hash::Keyed,
@@ -21,7 +21,7 @@ const TCP_HEADER: usize = 20;
 
 /// The table.
 pub struct TimeWait {
-    entries: HashMap<Tuple, (u64, LastSent), Keyed>,
+    entries: HashMap<Tuple, (u64, LastSent, Hold), Keyed>,
     /// In the order of their end.
     queue: VecDeque<(u64, Tuple)>,
 }
@@ -31,18 +31,34 @@ impl TimeWait {
         Self { entries: HashMap::with_hasher(Keyed::default()), queue: VecDeque::new() }
     }
 
-    /// Remembers a connection, and forgets those whose time is over.
-    pub fn insert(&mut self, tuple: Tuple, last: LastSent, now: u64) {
-        while let Some(&(end, old)) = self.queue.front()
-            && (end <= now || self.queue.len() >= MOST)
+    /// Forgets those whose time is over: `release` gets the port of each and
+    /// how it was held.
+    pub fn expire(&mut self, now: u64, mut release: impl FnMut(u16, &Hold)) {
+        while let Some(&(end, _)) = self.queue.front()
+            && end <= now
         {
-            self.queue.pop_front();
-            if self.entries.get(&old).is_some_and(|(e, _)| *e == end) {
-                self.entries.remove(&old);
-            }
+            self.forget_oldest(&mut release);
+        }
+    }
+
+    fn forget_oldest(&mut self, release: &mut impl FnMut(u16, &Hold)) {
+        let Some((end, tuple)) = self.queue.pop_front() else { return };
+        if self.entries.get(&tuple).is_some_and(|(e, ..)| *e == end)
+            && let Some((_, _, hold)) = self.entries.remove(&tuple)
+        {
+            release(tuple.local.port(), &hold);
+        }
+    }
+
+    /// Remembers a connection, which holds its port.
+    pub fn insert(&mut self, tuple: Tuple, last: LastSent, hold: Hold, now: u64, mut release: impl FnMut(u16, &Hold)) {
+        while self.queue.len() >= MOST {
+            self.forget_oldest(&mut release);
         }
         let end = now + LENGTH;
-        self.entries.insert(tuple, (end, last));
+        if let Some((_, _, old)) = self.entries.insert(tuple, (end, last, hold)) {
+            release(tuple.local.port(), &old);
+        }
         self.queue.push_back((end, tuple));
     }
 
@@ -51,12 +67,12 @@ impl TimeWait {
         if self.entries.is_empty() {
             return None;
         }
-        self.entries.get(tuple).filter(|(end, _)| *end > now).map(|(_, last)| *last)
+        self.entries.get(tuple).filter(|(end, ..)| *end > now).map(|(_, last, _)| *last)
     }
 
-    /// Forgets one.
-    pub fn remove(&mut self, tuple: &Tuple) {
-        self.entries.remove(tuple);
+    /// Forgets one; returns how it held its port.
+    pub fn remove(&mut self, tuple: &Tuple) -> Option<Hold> {
+        self.entries.remove(tuple).map(|(_, _, hold)| hold)
     }
 }
 
