@@ -232,7 +232,7 @@ pub fn spread<'a>(
     let mut group = matches.filter(|b| b.address == best.address && b.sharing.port);
     let count = group.clone().count() as u64;
     // Scaled instead of divided (Linux: reciprocal_scale).
-    let at = (hash() & 0xffff_ffff) * count >> 32;
+    let at = ((hash() & 0xffff_ffff) * count) >> 32;
     group.nth(at as usize).map_or(best.id, |b| b.id)
 }
 
