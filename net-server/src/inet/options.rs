@@ -20,6 +20,9 @@ const SEGMENT: core::ops::RangeInclusive<i32> = 88..=32_767;
 const DEFAULT_SEGMENT: u16 = 536;
 /// Bytes of a name of TCP_CONGESTION (Linux: TCP_CA_NAME_MAX).
 const CONGESTION_NAME: usize = 16;
+/// The one algorithm of TCP_CONGESTION, that of RFC 5681: smoltcp's other one,
+/// CUBIC, needs std.
+const CONGESTION: &[u8] = b"reno";
 /// IP_TTL that is not set.
 const DEFAULT_TTL: u8 = 64;
 /// The bits of the type of service that are congestion notification.
@@ -49,24 +52,6 @@ pub struct IpOptions {
     pub receive: u8,
 }
 
-/// TCP_CONGESTION.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Congestion {
-    /// RFC 5681.
-    Reno,
-    /// RFC 9438.
-    Cubic,
-}
-
-impl Congestion {
-    fn name(self) -> &'static [u8] {
-        match self {
-            Self::Reno => b"reno",
-            Self::Cubic => b"cubic",
-        }
-    }
-}
-
 /// Options of IPPROTO_TCP.
 #[derive(Debug, Clone, Copy)]
 pub struct TcpOptions {
@@ -84,8 +69,6 @@ pub struct TcpOptions {
     pub user_timeout: u32,
     /// TCP_MAXSEG; 0 for what the link takes.
     pub max_segment: u16,
-    /// TCP_CONGESTION.
-    pub congestion: Congestion,
 }
 
 impl Default for IpOptions {
@@ -104,7 +87,6 @@ impl Default for TcpOptions {
             keep_count: 9,
             user_timeout: 0,
             max_segment: 0,
-            congestion: Congestion::Reno,
         }
     }
 }
@@ -165,11 +147,21 @@ impl IpOptions {
     }
 }
 
+/// TCP_CONGESTION: ENOENT for an algorithm that is not there.
+fn set_congestion(value: &[u8]) -> Result<(), Errno> {
+    let value = &value[..value.len().min(CONGESTION_NAME - 1)];
+    match value.split(|b| *b == 0).next() {
+        _ if value.is_empty() => Err(Errno::EINVAL),
+        Some(CONGESTION) => Ok(()),
+        _ => Err(Errno::ENOENT),
+    }
+}
+
 impl TcpOptions {
     /// setsockopt(2). ENOPROTOOPT for what is not one of these.
     pub fn set(&mut self, name: i32, value: &[u8]) -> Result<(), Errno> {
         if name == c::TCP_CONGESTION {
-            return self.set_congestion(value);
+            return set_congestion(value);
         }
         let number = int(value)?;
         match name {
@@ -183,14 +175,6 @@ impl TcpOptions {
             c::TCP_USER_TIMEOUT => self.user_timeout = within(number, 0..=i32::MAX)?,
             _ => return Err(Errno::ENOPROTOOPT),
         }
-        Ok(())
-    }
-
-    fn set_congestion(&mut self, value: &[u8]) -> Result<(), Errno> {
-        let value = &value[..value.len().min(CONGESTION_NAME - 1)];
-        let name = value.split(|b| *b == 0).next().filter(|_| !value.is_empty()).ok_or(Errno::EINVAL)?;
-        let known = [Congestion::Reno, Congestion::Cubic].into_iter().find(|k| k.name() == name);
-        self.congestion = known.ok_or(Errno::ENOENT)?;
         Ok(())
     }
 
@@ -270,10 +254,9 @@ impl Inet {
                 }
             }
             (c::IPPROTO_TCP, c::TCP_CONGESTION) if tcp => {
-                let name = endpoint.tcp.congestion.name();
                 let into = value.get_mut(..CONGESTION_NAME).ok_or(Errno::EINVAL)?;
                 into.fill(0);
-                into[..name.len()].copy_from_slice(name);
+                into[..CONGESTION.len()].copy_from_slice(CONGESTION);
                 return Ok(CONGESTION_NAME);
             }
             (c::IPPROTO_TCP, c::TCP_INFO) if tcp => {
@@ -315,7 +298,7 @@ mod tests {
         assert_eq!(o.set(c::TCP_INFO, &[0; 4]), Err(Errno::ENOPROTOOPT));
         assert_eq!(o.set(99, &[0; 4]), Err(Errno::ENOPROTOOPT));
         for (name, want) in
-            [(&b"cubic\0"[..], Ok(())), (b"reno", Ok(())), (b"bbr", Err(Errno::ENOENT)), (b"", Err(Errno::EINVAL))]
+            [(&b"reno\0"[..], Ok(())), (b"reno", Ok(())), (b"bbr", Err(Errno::ENOENT)), (b"", Err(Errno::EINVAL))]
         {
             assert_eq!(o.set(c::TCP_CONGESTION, name), want);
         }

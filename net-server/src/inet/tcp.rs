@@ -24,7 +24,7 @@ use hashbrown::HashMap;
 use slab::Slab;
 use smoltcp::{
     iface::{SocketHandle, SocketSet},
-    socket::tcp::{CongestionControl, Socket, SocketBuffer},
+    socket::tcp::{Socket, SocketBuffer},
 };
 use strait_abi::{Errno, session::status, socket as c};
 
@@ -182,8 +182,7 @@ impl Tcp {
         if self.by_tuple.contains_key(&tuple) || self.time_wait.get(&tuple, core.now).is_some() {
             return Err(Errno::EADDRNOTAVAIL);
         }
-        let mut tcp = Socket::new(buffer()?, buffer()?);
-        tcp.set_congestion_control(CongestionControl::Reno);
+        let tcp = Socket::new(buffer()?, buffer()?);
         let mut set = SocketSet::new(vec![]);
         let handle = set.add(tcp);
         // RFC 6528: a clock of 4 µs, and a function that only we can compute.

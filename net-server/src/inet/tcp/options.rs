@@ -2,13 +2,13 @@
 //! timeout, the cork.
 
 use smoltcp::{
-    socket::tcp::{CongestionControl, Socket, State},
+    socket::tcp::{Socket, State},
     time::Duration,
 };
 use strait_abi::{Errno, socket as c};
 
 use super::{Connection, DATA_TIMEOUT, Endpoint, Shared, Tcp};
-use crate::{core::Core, inet::options::Congestion, socket::SocketId};
+use crate::{core::Core, socket::SocketId};
 
 const SECOND: u64 = 1_000_000_000;
 const MILLISECOND: u64 = 1_000_000;
@@ -131,13 +131,6 @@ impl Tcp {
         let tcp = connection.tcp();
         tcp.set_nagle_enabled(!options.nodelay);
         tcp.set_hop_limit(Some(if v4 { ip.ttl } else { hops }));
-        let congestion = match options.congestion {
-            Congestion::Reno => CongestionControl::Reno,
-            Congestion::Cubic => CongestionControl::Cubic,
-        };
-        if tcp.congestion_control() != congestion {
-            tcp.set_congestion_control(congestion);
-        }
         // The deadlines may be earlier now, and what was held back goes out.
         if uncorked || rearm || options.nodelay || user_timeout != 0 {
             self.mark(index);
