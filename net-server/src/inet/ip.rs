@@ -1,8 +1,7 @@
 //! IP headers: version 4 (RFC 791) and version 6 (RFC 8200).
 //!
 //! Behind [`normalise6`] an IPv6 packet has no extension headers, so that
-//! everything else finds the transport header at a fixed place. Fragments are
-//! not taken, of either version.
+//! everything else finds the transport header at a fixed place.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use core::ops::Range;
@@ -10,13 +9,18 @@ use core::ops::Range;
 use smoltcp::wire::{IpProtocol, Ipv4Packet};
 use strait_abi::address::AF_INET6;
 
-use super::checksum;
+use super::{
+    checksum,
+    fragment::{Key, Piece},
+};
 use crate::link::ETH_INDEX;
 
 /// Bytes of an IPv4 header without options.
 pub const V4_HEADER: usize = 20;
 /// Bytes of an IPv6 header.
 pub const V6_HEADER: usize = 40;
+/// The number of the fragment header.
+const FRAGMENT: u8 = 44;
 /// Extension headers that are looked into; a packet with more is dropped.
 const MAX_EXTENSIONS: usize = 8;
 
@@ -102,8 +106,8 @@ pub fn set_tos(packet: &mut [u8], tos: u8) {
     header[10..12].copy_from_slice(&sum.to_be_bytes());
 }
 
-/// Whether this is a whole IPv4 packet that we take, with a right checksum;
-/// returns its length without padding. Fragments are not taken.
+/// Whether this is an IPv4 packet that we take, with a right checksum; returns
+/// its length without padding.
 pub fn valid4(packet: &[u8]) -> Option<usize> {
     let ip = Ipv4Packet::new_checked(packet).ok()?;
     let source = ip.src_addr();
@@ -111,19 +115,54 @@ pub fn valid4(packet: &[u8]) -> Option<usize> {
         20 => checksum::of_header(packet.first_chunk()?),
         header => checksum::of(&packet[..usize::from(header)]),
     };
-    // Fragments: more to come, or not the first.
-    let whole = u16::from_be_bytes([packet[6], packet[7]]) & 0x3fff == 0;
-    let good = ip.version() == 4 && sum == 0 && whole && !source.is_multicast() && !source.is_broadcast();
+    let good = ip.version() == 4 && sum == 0 && !source.is_multicast() && !source.is_broadcast();
     good.then_some(usize::from(ip.total_len()))
 }
 
-/// Takes the extension headers out of an IPv6 packet: returns where in
-/// `packet` it now lies, a header with the transport protocol's number and
-/// what follows. `None` for what is not to be processed: a fragment (but not
-/// one that is the whole, RFC 6946), a source route that is not at its end, an
+/// Whether a valid IPv4 packet is a fragment: more is to come, or it is not the
+/// first.
+#[inline]
+pub fn is_fragment4(packet: &[u8]) -> bool {
+    u16::from_be_bytes([packet[6], packet[7]]) & 0x3fff != 0
+}
+
+/// What [`is_fragment4`] found.
+pub fn fragment4(packet: &[u8]) -> (Key, Piece<'_>) {
+    let (source, target) = addresses(packet);
+    let word = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
+    let key = Key { source, target, protocol: packet[9], identification: word(4).into() };
+    let offset = usize::from(word(6) & 0x1fff) * 8;
+    (key, Piece { offset, more: word(6) & 0x2000 != 0, data: &packet[header_len(packet)..] })
+}
+
+/// What [`normalise6`] made of a packet.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Packet6 {
+    /// Where in its bytes it lies now.
+    Whole(Range<usize>),
+    /// The fragment header (RFC 8200 4.5) begins here; what follows it ends
+    /// there.
+    Fragment(Range<usize>),
+}
+
+/// A fragment of an IPv6 packet, whose fragment header begins `range`. `None`
+/// for fragments in fragments.
+pub fn fragment6(packet: &[u8], range: Range<usize>) -> Option<(Key, Piece<'_>)> {
+    let (source, target) = addresses(packet);
+    let (header, data) = packet.get(range)?.split_first_chunk::<8>()?;
+    let place = u16::from_be_bytes([header[2], header[3]]);
+    let identification = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+    let key = Key { source, target, protocol: header[0], identification };
+    (header[0] != FRAGMENT).then_some((key, Piece { offset: (place & 0xfff8).into(), more: place & 1 != 0, data }))
+}
+
+/// Takes the extension headers out of an IPv6 packet, so that it is a header
+/// with the transport protocol's number and what follows. Stops at a fragment
+/// header (but not that of a fragment that is the whole, RFC 6946). `None` for
+/// what is not to be processed: a source route that is not at its end, an
 /// option that asks to be known (RFC 8200 4.2), a chain that is too long or
 /// cut off.
-pub fn normalise6(packet: &mut [u8]) -> Option<Range<usize>> {
+pub fn normalise6(packet: &mut [u8]) -> Option<Packet6> {
     if packet.len() < V6_HEADER || packet[0] >> 4 != 6 || packet[8] == 0xff {
         return None;
     }
@@ -133,12 +172,12 @@ pub fn normalise6(packet: &mut [u8]) -> Option<Range<usize>> {
     }
     let (mut next, mut at) = (packet[6], V6_HEADER);
     for count in 0..=MAX_EXTENSIONS {
-        let (hop_by_hop, destination, routing, fragment) = (0, 60, 43, 44);
-        if ![hop_by_hop, destination, routing, fragment].contains(&next) {
+        let (hop_by_hop, destination, routing) = (0, 60, 43);
+        if ![hop_by_hop, destination, routing, FRAGMENT].contains(&next) {
             break;
         }
         let rest = packet.get(at..end)?;
-        let len = if next == fragment { 8 } else { (usize::from(*rest.get(1)?) + 1) * 8 };
+        let len = if next == FRAGMENT { 8 } else { (usize::from(*rest.get(1)?) + 1) * 8 };
         let header = rest.get(..len)?;
         let good = match next {
             // Only in front (RFC 8200 4.1).
@@ -147,7 +186,8 @@ pub fn normalise6(packet: &mut [u8]) -> Option<Range<usize>> {
             // Segments left.
             43 => header[3] == 0,
             // Offset, and whether there is more.
-            _ => u16::from_be_bytes([header[2], header[3]]) & 0xfff9 == 0,
+            _ if u16::from_be_bytes([header[2], header[3]]) & 0xfff9 != 0 => return Some(Packet6::Fragment(at..end)),
+            _ => true,
         };
         if !good || count == MAX_EXTENSIONS {
             return None;
@@ -160,7 +200,7 @@ pub fn normalise6(packet: &mut [u8]) -> Option<Range<usize>> {
         packet[start + 4..start + 6].copy_from_slice(&((end - at) as u16).to_be_bytes());
         packet[start + 6] = next;
     }
-    Some(start..end)
+    Some(Packet6::Whole(start..end))
 }
 
 /// Whether every option is known or may be skipped (RFC 8200 4.2).
@@ -225,7 +265,10 @@ mod tests {
 
     fn normalised(first: u8, extensions: &[u8]) -> Option<Vec<u8>> {
         let mut p = packet(first, extensions);
-        normalise6(&mut p).map(|r| p[r].to_vec())
+        match normalise6(&mut p)? {
+            Packet6::Whole(range) => Some(p[range].to_vec()),
+            Packet6::Fragment(_) => None,
+        }
     }
 
     #[test]
@@ -276,11 +319,17 @@ mod tests {
                 bytes[4] = 0;
                 bytes[6] = next;
             }
-            if let Some(range) = normalise6(&mut bytes) {
-                let p = &bytes[range];
-                let len = usize::from(u16::from_be_bytes([p[4], p[5]]));
-                prop_assert_eq!(p.len(), V6_HEADER + len);
-                let _ = addresses(p);
+            match normalise6(&mut bytes) {
+                Some(Packet6::Whole(range)) => {
+                    let p = &bytes[range];
+                    let len = usize::from(u16::from_be_bytes([p[4], p[5]]));
+                    prop_assert_eq!(p.len(), V6_HEADER + len);
+                    let _ = addresses(p);
+                }
+                Some(Packet6::Fragment(range)) => {
+                    let _ = fragment6(&bytes, range);
+                }
+                None => {}
             }
         }
     }

@@ -210,6 +210,19 @@ impl EthTx {
         self.spare.len()
     }
 
+    /// Whether there are `frames` buffers.
+    pub fn room_for(&mut self, frames: usize) -> bool {
+        if self.spare.len() < frames {
+            self.collect();
+        }
+        self.spare.len() >= frames
+    }
+
+    /// Buffers there are, wherever they are.
+    pub fn buffers(&self) -> usize {
+        self.buffers.out.len()
+    }
+
     /// A buffer for a frame of `len` bytes.
     #[inline]
     pub fn alloc(&mut self, len: usize) -> Option<Frame> {

@@ -8,11 +8,15 @@
 pub mod dhcp;
 #[allow(unsafe_code)]
 pub mod eth;
+pub mod fragment;
 pub mod ipv6;
 pub mod neighbor;
 
 use alloc::{collections::VecDeque, vec::Vec};
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::{
+    hash::BuildHasher,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use smoltcp::{
     phy::RxToken,
@@ -22,9 +26,11 @@ use strait_abi::Errno;
 
 use self::{
     eth::{EthTx, Frame},
+    fragment::Fragments,
     ipv6::Ipv6,
     neighbor::{Neighbors, Resolution},
 };
+use crate::hash::Keyed;
 
 /// Bytes of an Ethernet header.
 pub const ETH_HEADER: usize = 14;
@@ -98,6 +104,8 @@ pub struct Links {
     /// The interface that the packet at hand came from.
     pub arrived_on: u32,
     starved: bool,
+    /// Packets sent in fragments.
+    fragmented: u64,
     /// Destinations that turned out to be unreachable, for the families.
     pub unreachable: Vec<IpAddr>,
     pub counters: LinkCounters,
@@ -114,8 +122,8 @@ pub enum Input {
 impl Links {
     pub fn new(tx: EthTx) -> Self {
         Self {
+            neighbors: Neighbors::new(tx.buffers()),
             tx,
-            neighbors: Neighbors::new(),
             ipv4: None,
             own: Ipv4Addr::LOCALHOST,
             broadcast: Ipv4Addr::BROADCAST,
@@ -124,6 +132,7 @@ impl Links {
             looped: 0,
             arrived_on: ETH_INDEX,
             starved: false,
+            fragmented: 0,
             unreachable: Vec::new(),
             counters: LinkCounters::default(),
         }
@@ -285,8 +294,41 @@ impl Links {
         if route == Route::Loopback {
             return self.emit_loopback(len, write);
         }
+        if len > self.tx.mtu {
+            return self.emit_in_fragments(now, route, len, write);
+        }
         let (frame, result) = self.fill(len, write)?;
         self.output(now, frame, route);
+        Ok(result)
+    }
+
+    /// A packet that is longer than the MTU: in fragments, or not at all.
+    #[cold]
+    fn emit_in_fragments<R>(
+        &mut self,
+        now: u64,
+        route: Route,
+        len: usize,
+        write: impl FnOnce(&mut [u8]) -> R,
+    ) -> Result<R, Errno> {
+        if len > LOOPBACK_MTU {
+            return Err(Errno::EMSGSIZE);
+        }
+        let mut packet = alloc::vec![0; len];
+        let result = write(&mut packet);
+        let fragments = Fragments::new(&packet, self.tx.mtu).ok_or(Errno::EMSGSIZE)?;
+        if !self.tx.room_for(fragments.len()) {
+            self.counters.tx_dropped += 1;
+            self.starved = true;
+            return Err(Errno::ENOBUFS);
+        }
+        // Unpredictable (RFC 7739): a counter that only we can follow.
+        self.fragmented += 1;
+        let identification = Keyed::default().hash_one(self.fragmented) as u32;
+        for fragment in fragments {
+            let (frame, ()) = self.fill(fragment.len(), |bytes| fragment.write(identification, bytes))?;
+            self.output(now, frame, route);
+        }
         Ok(result)
     }
 

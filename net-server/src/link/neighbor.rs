@@ -14,10 +14,11 @@ use crate::hash::Keyed;
 
 /// Neighbours remembered at most.
 const MAX_ENTRIES: usize = 512;
-/// Frames that wait for one neighbour, and for all: a client that sends to many
-/// dead hosts must not hold the buffers of the others.
-const MAX_WAITING: usize = 4;
-const MAX_WAITING_ALL: usize = 64;
+/// Frames that wait for one neighbour: the longest datagram in its fragments.
+const MAX_WAITING: usize = 48;
+/// And for all: a client that sends to many dead hosts must not hold the
+/// buffers of the others. One of so many.
+const WAITING_SHARE: usize = 4;
 /// Time between requests, and how many there are (RFC 1122 2.3.2.1).
 const RETRY: u64 = 1_000_000_000;
 const TRIES: u8 = 3;
@@ -35,6 +36,8 @@ pub struct Neighbors {
     next: Option<u64>,
     /// Frames that wait, for all neighbours together.
     waiting: usize,
+    /// How many may.
+    most: usize,
     /// The last one found, and until when it needs no confirmation: most
     /// packets go where the one before went.
     last: Option<(IpAddr, EthernetAddress, u64)>,
@@ -68,8 +71,10 @@ pub struct Due {
 }
 
 impl Neighbors {
-    pub fn new() -> Self {
-        Self { entries: HashMap::with_hasher(Keyed::default()), next: None, waiting: 0, last: None }
+    /// An empty table, for a link with so many buffers.
+    pub fn new(buffers: usize) -> Self {
+        let most = buffers / WAITING_SHARE;
+        Self { entries: HashMap::with_hasher(Keyed::default()), next: None, waiting: 0, most, last: None }
     }
 
     fn wake_at(&mut self, at: u64) {
@@ -84,7 +89,7 @@ impl Neighbors {
         {
             return Resolution::Known(mac, frame);
         }
-        let full = self.waiting >= MAX_WAITING_ALL;
+        let full = self.waiting >= self.most;
         match self.entries.get_mut(&ip) {
             Some(State::Known { mac, confirmed, probes, next }) => {
                 if *probes == 0 && now.saturating_sub(*confirmed) > FRESH {

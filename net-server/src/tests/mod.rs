@@ -1,3 +1,4 @@
+mod fragments;
 mod hostile;
 mod inet6;
 mod policy;

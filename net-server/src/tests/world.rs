@@ -380,6 +380,19 @@ impl World {
         }
     }
 
+    /// Wakes the server if the client rang.
+    pub fn pass_rings(&mut self) {
+        let rung = {
+            let mut state = self.outside.0.borrow_mut();
+            let rung = state.notified & 1 << 63 != 0;
+            state.notified &= !(1 << 63);
+            rung
+        };
+        if rung {
+            self.wake(CLIENT);
+        }
+    }
+
     fn wake(&mut self, id: u8) {
         let mut set = ChannelSet::EMPTY;
         set.insert(channel(id));
@@ -439,15 +452,7 @@ impl World {
         if due {
             self.wake(TIMER);
         }
-        let rung = {
-            let mut state = self.outside.0.borrow_mut();
-            let rung = state.notified & 1 << 63 != 0;
-            state.notified &= !(1 << 63);
-            rung
-        };
-        if rung {
-            self.wake(CLIENT);
-        }
+        self.pass_rings();
         for frame in self.take_frames() {
             self.arrive(frame, true);
         }
