@@ -10,6 +10,7 @@
 extern crate alloc;
 
 pub mod address;
+pub mod blk;
 pub mod control;
 pub mod entropy;
 mod errno;

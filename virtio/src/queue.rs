@@ -404,7 +404,7 @@ mod tests {
         let (mut q, mut d) = pair::<PARTS>(size);
         let (mut model, mut held) = (VecDeque::new(), Vec::new());
         let mut token = 0u16;
-        let parts = |token: u16| if token % 2 == 0 { PARTS } else { PARTS - 1 };
+        let parts = |token: u16| if token.is_multiple_of(2) { PARTS } else { PARTS - 1 };
         for (op, index) in ops {
             match op {
                 0 => {

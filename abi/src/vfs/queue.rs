@@ -44,7 +44,7 @@ pub struct Receiver<T> {
 }
 
 impl<T: IntoBytes + Immutable> Sender<T> {
-    pub(super) fn new(memory: SharedMemory, at: usize, tail: usize, head: usize) -> Option<Self> {
+    pub(crate) fn new(memory: SharedMemory, at: usize, tail: usize, head: usize) -> Option<Self> {
         let ring = Ring::new(memory, at, tail, head)?;
         let (tail, head) = (ring.tail.load(Ordering::Relaxed), ring.head.load(Ordering::Acquire));
         Some(Self { ring, tail, head })
@@ -92,7 +92,7 @@ impl<T: IntoBytes + Immutable> Sender<T> {
 }
 
 impl<T: FromBytes + IntoBytes> Receiver<T> {
-    pub(super) fn new(memory: SharedMemory, at: usize, tail: usize, head: usize) -> Option<Self> {
+    pub(crate) fn new(memory: SharedMemory, at: usize, tail: usize, head: usize) -> Option<Self> {
         let ring = Ring::new(memory, at, tail, head)?;
         let head = ring.head.load(Ordering::Relaxed);
         Some(Self { ring, tail: head, head })
