@@ -5,6 +5,7 @@
 //! a packet cost by the number of open sockets. Here it costs one hash look-up
 //! (facts: 10,000 idle sockets in one set cost 26 µs a frame, apart 0.15 µs).
 
+mod ancillary;
 pub mod checksum;
 pub mod fragment;
 mod icmp;
@@ -41,9 +42,9 @@ use crate::{
     core::Core,
     family::Family,
     hash::keyed,
-    link::{ETH_INDEX, LOOPBACK_INDEX, dhcp::instant},
+    link::{ETH_INDEX, LOOPBACK_INDEX, Route, dhcp::instant},
     policy,
-    socket::SocketId,
+    socket::{Options, SocketId},
 };
 
 /// The family's part of a socket.
@@ -207,6 +208,21 @@ impl Shared {
             (Some(local), None) => self.ports.unbind(socket.protocol, local.port(), id),
             _ => {}
         }
+    }
+
+    /// Whether a socket's options let its packets take this way (SO_DONTROUTE,
+    /// SO_BINDTODEVICE).
+    #[inline]
+    fn may_take(options: &Options, route: Route, target: IpAddr) -> Result<(), Errno> {
+        if !options.dont_route && options.device == 0 {
+            return Ok(());
+        }
+        let beyond = options.dont_route && matches!(route, Route::Neighbor(hop) if hop != target);
+        let device = if route == Route::Loopback { LOOPBACK_INDEX } else { ETH_INDEX };
+        if beyond || !matches!(options.device, 0) && options.device != device {
+            return Err(Errno::ENETUNREACH);
+        }
+        Ok(())
     }
 
     /// Decides between sockets that share a port by SO_REUSEPORT.

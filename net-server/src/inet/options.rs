@@ -32,13 +32,19 @@ const ECN: u8 = 3;
 /// [`IpOptions::receive`].
 pub mod receive {
     /// IP_PKTINFO.
-    pub const PKTINFO: u8 = 1;
+    pub const PKTINFO: u16 = 1;
     /// IP_RECVTTL.
-    pub const TTL: u8 = 2;
+    pub const TTL: u16 = 2;
     /// IP_RECVTOS.
-    pub const TOS: u8 = 4;
+    pub const TOS: u16 = 4;
     /// SO_TIMESTAMP or SO_TIMESTAMPNS.
-    pub const TIME: u8 = 8;
+    pub const TIME: u16 = 8;
+    /// IPV6_RECVPKTINFO.
+    pub const PKTINFO6: u16 = 16;
+    /// IPV6_RECVHOPLIMIT.
+    pub const HOPS: u16 = 32;
+    /// IPV6_RECVTCLASS.
+    pub const CLASS: u16 = 64;
 }
 
 /// Options of IPPROTO_IP.
@@ -48,8 +54,10 @@ pub struct IpOptions {
     pub ttl: u8,
     /// IP_TOS.
     pub tos: u8,
+    /// IPV6_TCLASS.
+    pub class: u8,
     /// Bits of [`receive`].
-    pub receive: u8,
+    pub receive: u16,
 }
 
 /// Options of IPPROTO_TCP.
@@ -73,7 +81,7 @@ pub struct TcpOptions {
 
 impl Default for IpOptions {
     fn default() -> Self {
-        Self { ttl: DEFAULT_TTL, tos: 0, receive: 0 }
+        Self { ttl: DEFAULT_TTL, tos: 0, class: 0, receive: 0 }
     }
 }
 
@@ -129,13 +137,13 @@ impl IpOptions {
     }
 
     /// Sets or clears a bit of [`receive`].
-    pub fn want(&mut self, bit: u8, on: bool) {
+    pub fn want(&mut self, bit: u16, on: bool) {
         self.receive = if on { self.receive | bit } else { self.receive & !bit };
     }
 
     /// getsockopt(2).
     pub fn get(&self, name: i32) -> Result<i32, Errno> {
-        let wanted = |bit: u8| i32::from(self.receive & bit != 0);
+        let wanted = |bit: u16| i32::from(self.receive & bit != 0);
         Ok(match name {
             c::IP_TTL => self.ttl.into(),
             c::IP_TOS => self.tos.into(),

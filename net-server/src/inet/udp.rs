@@ -15,7 +15,7 @@ use strait_ring::Misbehaved;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
-    Shared, any, checksum, destination, icmp, icmp6,
+    Shared, ancillary, any, checksum, destination, icmp, icmp6,
     ip::{self, V4_HEADER, V6_HEADER},
     ports::spread,
 };
@@ -24,7 +24,7 @@ use crate::{core::Core, policy, socket::SocketId};
 const UDP: u16 = c::IPPROTO_UDP as u16;
 const UDP_HEADER: usize = 8;
 /// Bytes of a record with the longest datagram.
-const MAX_RECORD: u32 = 65_507 + 64;
+const MAX_RECORD: u32 = 65_527 + 64 + ancillary::MOST as u32;
 /// Datagrams that one socket may send in one turn.
 const BURST: usize = 64;
 
@@ -105,7 +105,11 @@ impl Udp {
             if !(binding.takes(target) || spread) {
                 return None;
             }
-            let endpoint = &shared.endpoints[core.sockets[binding.id].state];
+            let socket = &core.sockets[binding.id];
+            let endpoint = &shared.endpoints[socket.state];
+            if socket.options.device != 0 && socket.options.device != core.links.arrived_on {
+                return None;
+            }
             match endpoint.peer {
                 Some(peer) if peer != from => None,
                 Some(_) => Some(PEER),
@@ -118,18 +122,18 @@ impl Udp {
             let all: Vec<SocketId> = matches.map(|(_, b)| b.id).collect();
             let mut taken = false;
             for id in all {
-                taken |= deliver(core, id, from, udp.payload());
+                taken |= deliver(shared, core, id, from, packet, udp.payload());
             }
             return taken;
         }
-        match matches.max_by_key(|(r, _)| *r) {
+        match matches.clone().max_by_key(|(r, _)| *r) {
             Some((rank, best)) => {
                 let id = if best.sharing.port && rank < PEER {
-                    spread(best, bindings.iter(), || shared.hash(from))
+                    spread(best, matches.filter(|(r, _)| *r == rank).map(|(_, b)| b), || shared.hash(from))
                 } else {
                     best.id
                 };
-                deliver(core, id, from, udp.payload())
+                deliver(shared, core, id, from, packet, udp.payload())
             }
             None => {
                 match source {
@@ -263,6 +267,7 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
             return Err(Errno::EINVAL);
         }
         let (source, route) = links.path_to(target)?;
+        Shared::may_take(&socket.options, route, target)?;
         if matches!(target, IpAddr::V4(t) if links.is_broadcast(t)) && !socket.options.broadcast {
             return Err(Errno::EACCES);
         }
@@ -272,12 +277,27 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
             // Bound to an address of one version it reaches no other.
             _ => return Err(Errno::ENETUNREACH),
         };
-        let (header, hops) = if target.is_ipv4() { (V4_HEADER, endpoint.ip.ttl) } else { (V6_HEADER, endpoint.hops) };
+        let mut source = source;
+        let (header, mut hops, mut tos) = if target.is_ipv4() {
+            (V4_HEADER, endpoint.ip.ttl, endpoint.ip.tos)
+        } else {
+            (V6_HEADER, endpoint.hops, endpoint.ip.class)
+        };
+        if record.control != 0 {
+            let mut control = [0; ancillary::MOST];
+            let control = control.get_mut(..record.control.into()).ok_or(Errno::EINVAL)?;
+            // The record was checked to lie in the ring.
+            let _ = rings.tx.copy(record.control_offset(), control);
+            let wishes = ancillary::wishes(links, control, target)?;
+            source = wishes.source.unwrap_or(source);
+            hops = wishes.ttl.unwrap_or(hops);
+            tos = wishes.tos.unwrap_or(tos);
+        }
         let (data, offset) = (record.data as usize, record.data_offset());
         links.emit_on(*now, route, header + UDP_HEADER + data, |packet| {
             ip::write_header(packet, source, target, IpProtocol::Udp, hops);
-            if endpoint.ip.tos != 0 {
-                ip::set_tos(packet, endpoint.ip.tos);
+            if tos != 0 {
+                ip::set_tos(packet, tos);
             }
             let mut udp = UdpPacket::new_unchecked(&mut packet[header..]);
             udp.set_src_port(local.port());
@@ -300,8 +320,20 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
 }
 
 /// Puts a datagram into the client's ring; it is lost if there is no room.
-fn deliver(core: &mut Core, id: SocketId, from: SocketAddr, data: &[u8]) -> bool {
-    let domain = core.sockets[id].domain;
+fn deliver(shared: &Shared, core: &mut Core, id: SocketId, from: SocketAddr, packet: &[u8], data: &[u8]) -> bool {
+    let socket = &core.sockets[id];
+    let domain = socket.domain;
+    let endpoint = &shared.endpoints[socket.state];
+    if endpoint.ip.receive == 0 {
+        return push(core, id, ip::present(domain, from), &[], data);
+    }
+    let control = ancillary::received(core.now, &core.links, &socket.options, endpoint, domain, packet);
+    push(core, id, ip::present(domain, from), control.as_slice(), data)
+}
+
+/// Puts a record into the client's ring; it is lost if there is no room.
+#[inline]
+pub fn push(core: &mut Core, id: SocketId, from: SocketAddr, control: &[u8], data: &[u8]) -> bool {
     let Some((rings, arena, options)) = core.rings(id) else { return false };
     // Header and address in one piece.
     let mut head = [0; HEAD];
@@ -309,17 +341,19 @@ fn deliver(core: &mut Core, id: SocketId, from: SocketAddr, data: &[u8]) -> bool
     let Some(name) = name.first_chunk_mut() else { return false };
     let header = RecordHeader {
         data: data.len() as u32,
-        address: encode_inet(ip::present(domain, from), name) as u16,
-        control: 0,
+        address: encode_inet(from, name) as u16,
+        control: control.len() as u16,
     };
     first.copy_from_slice(header.as_bytes());
     let Some(total) = header.total() else { return false };
-    let head = &head[..header.data_offset() as usize];
+    let head = &head[..header.control_offset() as usize];
     if let Err(error) = rings.rx.reclaim(arena) {
         core.punish(id, error);
         return false;
     }
-    if !rings.rx.push_record(arena, options.receive_buffer, total as usize, &[head, data]) {
+    let (plain, full) = ([head, data], [head, control, data]);
+    let parts: &[&[u8]] = if control.is_empty() { &plain } else { &full };
+    if !rings.rx.push_record(arena, options.receive_buffer, total as usize, parts) {
         return false;
     }
     rings.rx.publish();

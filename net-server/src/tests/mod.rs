@@ -1,6 +1,7 @@
 mod fragments;
 mod hostile;
 mod inet6;
+mod options;
 mod policy;
 mod tcp;
 mod udp;

@@ -11,26 +11,26 @@ use strait_abi::{Address, Errno, net::Request, session::status, socket as c};
 
 use super::world::{ClientSocket, PEER_IP, SERVER_IP, World};
 
-fn server_addr(port: u16) -> SocketAddr {
+pub fn server_addr(port: u16) -> SocketAddr {
     SocketAddr::from((SERVER_IP, port))
 }
 
-fn peer_addr(port: u16) -> SocketAddr {
+pub fn peer_addr(port: u16) -> SocketAddr {
     SocketAddr::from((PEER_IP, port))
 }
 
-fn peer_socket(w: &mut World) -> SocketHandle {
+pub fn peer_socket(w: &mut World) -> SocketHandle {
     w.peer.sockets.add(Socket::new(SocketBuffer::new(vec![0; 65535]), SocketBuffer::new(vec![0; 65535])))
 }
 
-fn dial(w: &mut World, from: u16, to: u16) -> SocketHandle {
+pub fn dial(w: &mut World, from: u16, to: u16) -> SocketHandle {
     let h = peer_socket(w);
     let cx = w.peer.interface.context();
     w.peer.sockets.get_mut::<Socket>(h).connect(cx, server_addr(to), from).unwrap();
     h
 }
 
-fn listen(w: &mut World, port: u16, backlog: u32) -> u16 {
+pub fn listen(w: &mut World, port: u16, backlog: u32) -> u16 {
     let s = w.socket(c::SOCK_STREAM).handle;
     let reuse = Request::SetOption { socket: s, level: c::SOL_SOCKET, name: c::SO_REUSEADDR, value: &[1, 0, 0, 0] };
     w.call(&reuse).unwrap();
@@ -39,21 +39,21 @@ fn listen(w: &mut World, port: u16, backlog: u32) -> u16 {
     s
 }
 
-fn accept(w: &mut World, listener: u16) -> (ClientSocket, Address) {
+pub fn accept(w: &mut World, listener: u16) -> (ClientSocket, Address) {
     w.until(1000, |w| w.status(listener) & status::IN != 0);
     let (handle, peer) = w.call(&Request::Accept { socket: listener }).unwrap();
     (w.attached(handle as u16), Address::from_bytes(&peer).unwrap())
 }
 
-fn pattern(from: usize, n: usize) -> Vec<u8> {
+pub fn pattern(from: usize, n: usize) -> Vec<u8> {
     (from..from + n).map(|i| (i * 31 % 251) as u8).collect()
 }
 
-fn pair(w: &mut World) -> (ClientSocket, SocketHandle) {
+pub fn pair(w: &mut World) -> (ClientSocket, SocketHandle) {
     pair_from(w, 40_000)
 }
 
-fn pair_from(w: &mut World, port: u16) -> (ClientSocket, SocketHandle) {
+pub fn pair_from(w: &mut World, port: u16) -> (ClientSocket, SocketHandle) {
     let listener = listen(w, 7, 4);
     let h = dial(w, port, 7);
     let (s, peer) = accept(w, listener);
@@ -63,7 +63,7 @@ fn pair_from(w: &mut World, port: u16) -> (ClientSocket, SocketHandle) {
 }
 
 /// Moves bytes between ring and client as libsock would.
-fn read(w: &mut World, s: &mut ClientSocket, into: &mut Vec<u8>) {
+pub fn read(w: &mut World, s: &mut ClientSocket, into: &mut Vec<u8>) {
     let n = s.rx.available();
     let at = into.len();
     into.resize(at + n as usize, 0);
@@ -74,7 +74,7 @@ fn read(w: &mut World, s: &mut ClientSocket, into: &mut Vec<u8>) {
     }
 }
 
-fn write(w: &mut World, s: &mut ClientSocket, bytes: &[u8]) -> usize {
+pub fn write(w: &mut World, s: &mut ClientSocket, bytes: &[u8]) -> usize {
     let n = bytes.len().min(s.tx.room() as usize);
     s.tx.want(bytes.len() as u32);
     s.tx.stage(0, &bytes[..n]).unwrap();

@@ -169,6 +169,8 @@ pub struct World {
     pub wire: Wire,
     pub peer: Peer,
     pub session: SessionRegion,
+    /// Frames that the server sent to the peer.
+    pub seen: Vec<Vec<u8>>,
     /// Decides about each frame: how many times it arrives.
     pub fate: Box<dyn FnMut() -> usize>,
     late: Option<Vec<u8>>,
@@ -258,6 +260,7 @@ impl World {
             peer: Peer { interface, port, sockets: SocketSet::new(vec![]) },
             session: SessionRegion::new(memory).unwrap(),
             fate: Box::new(|| 1),
+            seen: vec![],
             late: None,
         };
         world.call(&Request::Hello { version: strait_abi::session::VERSION }).unwrap();
@@ -325,6 +328,11 @@ impl World {
 
     /// The next datagram.
     pub fn receive(&mut self, s: &mut ClientSocket) -> Option<(Address, Vec<u8>)> {
+        self.receive_message(s).map(|(from, _, data)| (from, data))
+    }
+
+    /// The next datagram: its sender, control data and data.
+    pub fn receive_message(&mut self, s: &mut ClientSocket) -> Option<(Address, Vec<u8>, Vec<u8>)> {
         if s.rx.available() == 0 {
             return None;
         }
@@ -332,16 +340,24 @@ impl World {
         s.rx.copy(0, &mut raw).unwrap();
         let h = RecordHeader::read_from_bytes(&raw).unwrap();
         let (mut name, mut data) = (vec![0; h.address.into()], vec![0; h.data as usize]);
+        let mut control = vec![0; h.control.into()];
         s.rx.copy(8, &mut name).unwrap();
+        s.rx.copy(h.control_offset(), &mut control).unwrap();
         s.rx.copy(h.data_offset(), &mut data).unwrap();
         s.rx.consume(h.total().unwrap());
-        Some((Address::from_bytes(&name).unwrap(), data))
+        Some((Address::from_bytes(&name).unwrap(), control, data))
     }
 
     /// Sends a datagram.
     pub fn send(&mut self, s: &mut ClientSocket, to: Option<SocketAddr>, data: &[u8]) {
         let name = to.map_or(Address::EMPTY, Address::from);
-        let h = RecordHeader { data: data.len() as u32, address: name.as_bytes().len() as u16, control: 0 };
+        self.send_message(s, name, &[], data);
+    }
+
+    /// Sends a datagram with control data.
+    pub fn send_message(&mut self, s: &mut ClientSocket, name: Address, control: &[u8], data: &[u8]) {
+        let (address, control_len) = (name.as_bytes().len() as u16, control.len() as u16);
+        let h = RecordHeader { data: data.len() as u32, address, control: control_len };
         let total = h.total().unwrap();
         if s.tx.room() < total {
             s.tx.want(total);
@@ -351,6 +367,7 @@ impl World {
         assert!(s.tx.room() >= total);
         s.tx.stage(0, h.as_bytes()).unwrap();
         s.tx.stage(8, name.as_bytes()).unwrap();
+        s.tx.stage(h.control_offset(), control).unwrap();
         s.tx.stage(h.data_offset(), data).unwrap();
         s.tx.commit(total);
         self.ring(s.handle);
@@ -454,6 +471,7 @@ impl World {
         }
         self.pass_rings();
         for frame in self.take_frames() {
+            self.seen.push(frame.clone());
             self.arrive(frame, true);
         }
         let at = Instant::from_micros((self.now() / 1000) as i64);

@@ -111,6 +111,7 @@ impl Tcp {
         let (ip, hops, options) = (endpoint.ip, endpoint.hops, endpoint.tcp);
         let user_timeout = u64::from(options.user_timeout);
         let connection = &mut self.connections[index];
+        let v4 = connection.tuple.remote.is_ipv4();
         let watch = &mut connection.watch;
         let keep = socket.options.keep_alive.then(|| Keep {
             idle: u64::from(options.keep_idle) * SECOND,
@@ -125,9 +126,8 @@ impl Tcp {
         if connection.connected {
             watch.set_limit(if user_timeout == 0 { DATA_TIMEOUT } else { user_timeout });
         }
-        connection.marks.tos = ip.tos;
+        connection.marks.tos = if v4 { ip.tos } else { ip.class };
         connection.marks.segment = options.max_segment;
-        let v4 = connection.tuple.remote.is_ipv4();
         let tcp = connection.tcp();
         tcp.set_nagle_enabled(!options.nodelay);
         tcp.set_hop_limit(Some(if v4 { ip.ttl } else { hops }));
