@@ -6,7 +6,7 @@
 //! | [`Process::wait_events`] | servers that run an event loop over many sockets |
 //! | [`net`] | `TcpStream`, `TcpListener`, `UdpSocket` as in `std::net` |
 //! | [`fs`] | `File` as in `std::fs` |
-//! | [`resolve`] | names to addresses, by DNS |
+//! | [`resolve`] | names to addresses and back: DNS, hosts, services, `getaddrinfo` |
 //!
 //! All of them work on a [`Process`], made once from the PD's
 //! [`Environment`](strait_pd::Environment). There are no globals; clones of a

@@ -1,6 +1,6 @@
 //! The object that everything hangs on.
 
-use alloc::{format, rc::Rc};
+use alloc::{format, rc::Rc, string::String};
 use core::{cell::RefCell, fmt, time::Duration};
 
 use strait_abi::{Errno, session::SessionRegion, vfs::VfsRegion};
@@ -9,6 +9,7 @@ use strait_ring::SharedMemory;
 
 use crate::{
     descriptor::{Fd, Object, Table},
+    resolve::Names,
     session::Net,
     socket::Socket,
     vfs::Vfs,
@@ -27,6 +28,9 @@ struct Inner {
     net: Option<Rc<Net>>,
     vfs: Option<Rc<Vfs>>,
     table: RefCell<Table>,
+    /// The PD's name.
+    name: String,
+    names: RefCell<Names>,
 }
 
 /// Why a process cannot be made of an environment.
@@ -89,7 +93,15 @@ impl Process {
             waiter.add_own(vfs.channel());
             vfs.hello(&waiter).map_err(|e| StartError::Refused("vfs_server", e))?;
         }
-        Ok(Self(Rc::new(Inner { pd: env.pd, waiter, net, vfs, table: RefCell::new(Table::new()) })))
+        Ok(Self(Rc::new(Inner {
+            pd: env.pd,
+            waiter,
+            net,
+            vfs,
+            table: RefCell::new(Table::new()),
+            name: env.config.name.clone(),
+            names: RefCell::default(),
+        })))
     }
 
     /// Puts notifications of the server off until the process sleeps next, and
@@ -143,6 +155,15 @@ impl Process {
 
     pub(crate) fn table(&self) -> &RefCell<Table> {
         &self.0.table
+    }
+
+    pub(crate) fn names(&self) -> &RefCell<Names> {
+        &self.0.names
+    }
+
+    /// The PD's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
     }
 
     /// The session; EAFNOSUPPORT without one.

@@ -1,46 +1,67 @@
-//! Names to addresses: a stub resolver (RFC 1034, 5.3.1) over UDP.
+//! Names to addresses and back: the hosts file, and a stub resolver (RFC 1034,
+//! 5.3.1) over UDP and TCP.
 //!
-//! The name servers are those that the network announced or the configuration
-//! names ([`Process::name_servers`]). Each question has an unpredictable
-//! identifier and leaves from a port of its own, and an answer counts only if
-//! it comes from the server asked and repeats the question (RFC 5452).
+//! | part | what |
+//! |---|---|
+//! | [`Process::resolve`] | the addresses of a host, best first |
+//! | [`Process::getaddrinfo`], [`Process::getnameinfo`] | as in POSIX ([`addrinfo`]) |
+//! | `message`, `lookup` | questions, answers, whom to ask when; without sockets |
+//! | `hosts`, `services`, `select`, `cache` | files, RFC 6724, what is remembered |
 //!
-//! Limits: answers that do not fit 512 bytes are refused
-//! ([`ResolveError::Truncated`]), there is no fallback to TCP; no cache, no
-//! search list, no DNSSEC.
+//! A name is looked for in `/etc/hosts` if the component has files, then among
+//! the names that need no server (`localhost`), then asked of the name servers
+//! that the network announced or the configuration names
+//! ([`Process::name_servers`]): each of up to four, three times, with 1, 2 and
+//! 4 seconds of patience, first the one that answered last. What they say is
+//! remembered as long as they say it holds, also that there is nothing.
+//!
+//! Each question has an unpredictable identifier and spelling and leaves from a
+//! port of its own; an answer counts only if it comes from the server asked and
+//! repeats the question (RFC 5452). Answers that do not fit a datagram are
+//! asked for again by TCP.
+//!
+//! Limits: ASCII names, no search list, no DNSSEC.
 
-use alloc::{vec, vec::Vec};
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::{
     fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
-use domain::{
-    base::{Message, MessageBuilder, Name, Rtype, iana::Rcode},
-    rdata::{A, Aaaa},
-};
+use domain::base::Rtype;
 use strait_abi::{
     Address, Errno,
     address::{AF_INET, AF_INET6},
     net::Request,
-    socket::{SO_RCVTIMEO, SOCK_CLOEXEC, SOCK_DGRAM},
+    socket::{SO_RCVTIMEO, SO_SNDTIMEO, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_STREAM},
+    vfs::open,
 };
 
+pub mod addrinfo;
+mod cache;
+mod hosts;
+mod lookup;
+mod message;
+mod select;
+mod services;
+
+use self::{
+    cache::Cache,
+    lookup::{Action, Lookup, Outcome},
+    message::{DnsName, ENTROPY, Verdict, parse_servers},
+};
 use crate::{Process, posix::Fd};
 
-/// How often each server is asked.
-const ROUNDS: u32 = 3;
-/// How long an answer may take in the first round; it doubles with each.
-const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
-/// Answers that are looked at for one question: forged ones are dropped, but
+/// Datagrams that are looked at for one question: forged ones are dropped, but
 /// not for ever.
 const MAX_ANSWERS: usize = 100;
 const PORT: u16 = 53;
-/// Longest answer without EDNS (RFC 1035, 4.2.1).
-const MAX_MESSAGE: usize = 512;
-/// Addresses taken from an answer.
-const MAX_ADDRESSES: usize = 16;
+/// Bytes of a file of names that are read.
+const MAX_FILE: usize = 64 * 1024;
 
 /// Why a name has no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,11 +71,11 @@ pub enum ResolveError {
     BadName,
     /// No name server is known (yet): the network is not configured.
     NoServers,
-    /// The name does not exist, or has no address of the kind asked for.
+    /// The name does not exist.
     NotFound,
-    /// The answer does not fit a datagram.
-    Truncated,
-    /// The servers answered that they cannot or will not.
+    /// The name exists, but has no address of the kind asked for.
+    NoData,
+    /// The servers answered that they cannot or will not, or answered nonsense.
     ServerFailure,
     /// No server answered in time.
     TimedOut,
@@ -68,7 +89,7 @@ impl fmt::Display for ResolveError {
             Self::BadName => "not a host name",
             Self::NoServers => "no name server is known; wait for DHCP, or set net_server's ipv4.dns in strait.toml",
             Self::NotFound => "host not found",
-            Self::Truncated => "the name server's answer is too long for a datagram",
+            Self::NoData => "the host has no address of this kind",
             Self::ServerFailure => "the name server failed or refused",
             Self::TimedOut => "no name server answered",
             Self::System(e) => return e.fmt(f),
@@ -82,6 +103,44 @@ impl From<Errno> for ResolveError {
     fn from(e: Errno) -> Self {
         Self::System(e)
     }
+}
+
+/// What a process remembers of names.
+#[derive(Default)]
+pub(crate) struct Names {
+    cache: Cache,
+    /// The server that answered last.
+    server: Option<IpAddr>,
+}
+
+/// Kinds of addresses that are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kinds {
+    pub v4: bool,
+    pub v6: bool,
+}
+
+impl Kinds {
+    pub const V4: Self = Self { v4: true, v6: false };
+    pub const V6: Self = Self { v4: false, v6: true };
+    pub const BOTH: Self = Self { v4: true, v6: true };
+
+    pub fn has(self, address: &IpAddr) -> bool {
+        if address.is_ipv4() { self.v4 } else { self.v6 }
+    }
+}
+
+/// Addresses of a host, and its canonical name.
+type Host = (Vec<IpAddr>, String);
+
+/// What is known of a host without a name server; `None` if nothing.
+fn local(process: &Process, host: &str, kinds: Kinds) -> Option<Host> {
+    let found = process.small_file(hosts::PATH).and_then(|text| hosts::by_name(&text, host));
+    let keep = |(mut found, canonical): Host| {
+        found.retain(|address| kinds.has(address));
+        (!found.is_empty()).then_some((found, canonical))
+    };
+    found.and_then(keep).or_else(|| keep((hosts::built_in(host, process.name())?, host.into())))
 }
 
 impl Process {
@@ -100,170 +159,274 @@ impl Process {
         })
     }
 
-    /// The addresses of `host`, which is a name or an address in text. IPv4
-    /// addresses if there are any, else IPv6. Needs a channel to
-    /// `timer_driver`.
+    /// gethostname(2): the name of the component in the system description.
+    pub fn gethostname(&self) -> &str {
+        self.name()
+    }
+
+    /// The addresses of `host`, which is a name or an address in text: of the
+    /// IP versions that the network has, and best first (RFC 6724). Needs a
+    /// channel to `timer_driver`.
     pub fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
-        match self.lookup(host, Rtype::A) {
-            Err(ResolveError::NotFound) => self.lookup(host, Rtype::AAAA),
-            other => other,
+        if let Some(address) = literal(host) {
+            return Ok(alloc::vec![address]);
         }
+        let (mut addresses, _) = self.host(host, self.configured())?;
+        self.sort_addresses(&mut addresses);
+        Ok(addresses)
     }
 
     /// The IPv4 addresses of `host`.
     pub fn resolve_ipv4(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
-        self.lookup(host, Rtype::A)
+        self.resolve_kind(host, Kinds::V4)
     }
 
     /// The IPv6 addresses of `host`.
     pub fn resolve_ipv6(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
-        self.lookup(host, Rtype::AAAA)
+        self.resolve_kind(host, Kinds::V6)
     }
 
-    fn lookup(&self, host: &str, kind: Rtype) -> Result<Vec<IpAddr>, ResolveError> {
-        if let Ok(ip) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-            let fits = ip.is_ipv4() == (kind == Rtype::A);
-            return if fits { Ok(vec![ip]) } else { Err(ResolveError::NotFound) };
+    fn resolve_kind(&self, host: &str, kinds: Kinds) -> Result<Vec<IpAddr>, ResolveError> {
+        match literal(host) {
+            Some(address) if kinds.has(&address) => Ok(alloc::vec![address]),
+            Some(_) => Err(ResolveError::NoData),
+            None => Ok(self.host(host, kinds)?.0),
         }
-        // Never to be asked of a server (RFC 6761, 6.3).
-        if host.eq_ignore_ascii_case("localhost") && kind == Rtype::A {
-            return Ok(vec![Ipv4Addr::LOCALHOST.into()]);
+    }
+
+    /// The names of an address, canonical first.
+    pub fn resolve_address(&self, address: IpAddr) -> Result<Vec<String>, ResolveError> {
+        let address = address.to_canonical();
+        if let Some(name) = self.small_file(hosts::PATH).and_then(|text| hosts::by_address(&text, address)) {
+            return Ok(alloc::vec![name]);
         }
-        let name = name(host)?;
-        let servers = self.name_servers()?;
-        let mut failure = ResolveError::NoServers;
-        for round in 0..ROUNDS {
-            for server in &servers {
-                match self.ask(*server, &name, kind, FIRST_TIMEOUT * (1 << round)) {
-                    // Another server may do better.
-                    Err(e @ (ResolveError::ServerFailure | ResolveError::TimedOut | ResolveError::System(_))) => {
-                        failure = e;
-                    }
-                    other => return other,
+        if address.is_loopback() {
+            return Ok(alloc::vec!["localhost".to_string()]);
+        }
+        match self.ask_servers(message::reverse_name(address)?, Rtype::PTR)? {
+            Outcome::Found(records) => Ok(records.names),
+            Outcome::Absent { .. } => Err(ResolveError::NotFound),
+        }
+    }
+
+    /// Forgets what name servers said, as after a change of the network.
+    pub fn forget_names(&self) {
+        self.names().borrow_mut().cache.clear();
+    }
+
+    /// The addresses of a host that is no address in text.
+    pub(crate) fn host(&self, host: &str, kinds: Kinds) -> Result<Host, ResolveError> {
+        let name = message::name(host)?;
+        if let Some(found) = local(self, host, kinds) {
+            return Ok(found);
+        }
+        if hosts::built_in(host, "").is_some() {
+            return Err(ResolveError::NoData);
+        }
+        let (mut addresses, mut canonical) = (Vec::new(), String::new());
+        let mut failure = None;
+        for (wanted, kind) in [(kinds.v4, Rtype::A), (kinds.v6, Rtype::AAAA)] {
+            if !wanted {
+                continue;
+            }
+            match self.ask_servers(name.clone(), kind) {
+                Ok(Outcome::Found(records)) => {
+                    addresses.extend(records.addresses);
+                    canonical = records.canonical;
+                }
+                // It speaks for records of all kinds (RFC 8020).
+                Ok(Outcome::Absent { exists: false, .. }) => return Err(ResolveError::NotFound),
+                Ok(Outcome::Absent { .. }) => {}
+                Err(e) => failure = failure.or(Some(e)),
+            }
+        }
+        if addresses.is_empty() {
+            return Err(failure.unwrap_or(ResolveError::NoData));
+        }
+        Ok((addresses, if canonical.is_empty() { host.trim_end_matches('.').into() } else { canonical }))
+    }
+
+    /// Asks the name servers, or the memory of what they said.
+    fn ask_servers(&self, name: DnsName, kind: Rtype) -> Result<Outcome, ResolveError> {
+        let key = name.as_slice().to_vec();
+        let now = |process: &Self| crate::process::nanos(process.now());
+        if let Some(known) = self.names().borrow().cache.get(&key, kind.to_int(), now(self)) {
+            return Ok(known.clone());
+        }
+        let mut servers = self.name_servers()?;
+        if let Some(last) = self.names().borrow().server
+            && let Some(at) = servers.iter().position(|s| *s == last)
+        {
+            servers[..=at].rotate_right(1);
+        }
+        let mut lookup = Lookup::new(name, kind, servers);
+        loop {
+            let mut entropy = [0; ENTROPY];
+            self.getentropy(&mut entropy)?;
+            match lookup.next(&entropy) {
+                Action::Done(result) => {
+                    let outcome = result?;
+                    let mut names = self.names().borrow_mut();
+                    names.server = lookup.server();
+                    names.cache.put(&key, kind.to_int(), now(self), &outcome);
+                    return Ok(outcome);
+                }
+                Action::Ask { server, tcp, wait } => {
+                    let result = self.ask(&lookup, server, tcp, wait);
+                    lookup.heard(result);
                 }
             }
         }
-        Err(failure)
     }
 
-    fn ask(
-        &self,
-        server: IpAddr,
-        name: &Name<Vec<u8>>,
-        kind: Rtype,
-        wait: Duration,
-    ) -> Result<Vec<IpAddr>, ResolveError> {
-        let mut id = [0; 2];
-        self.getentropy(&mut id)?;
-        let query = query(u16::from_ne_bytes(id), name, kind)?;
+    fn ask(&self, lookup: &Lookup, server: IpAddr, tcp: bool, wait: Duration) -> Result<Verdict, ResolveError> {
         let family = if server.is_ipv4() { AF_INET } else { AF_INET6 };
+        let kind = u32::from(if tcp { SOCK_STREAM } else { SOCK_DGRAM });
         // A new socket for each question: it gets a new port.
-        let fd = self.socket(family, u32::from(SOCK_DGRAM) | SOCK_CLOEXEC, 0)?;
-        let result = self.exchange(fd, SocketAddr::new(server, PORT), &query, wait);
+        let fd = self.socket(family, kind | SOCK_CLOEXEC, 0)?;
+        let server = Address::from(SocketAddr::new(server, PORT));
+        let deadline = self.now() + wait;
+        let result =
+            if tcp { self.ask_tcp(fd, &server, lookup, deadline) } else { self.ask_udp(fd, &server, lookup, deadline) };
         let _ = self.close(fd);
-        result
+        result.map_err(|e| match e {
+            // What a timeout of a socket gives.
+            ResolveError::System(Errno::EAGAIN | Errno::EINPROGRESS) => ResolveError::TimedOut,
+            other => other,
+        })
     }
 
-    fn exchange(
-        &self,
-        fd: Fd,
-        server: SocketAddr,
-        query: &Message<Vec<u8>>,
-        wait: Duration,
-    ) -> Result<Vec<IpAddr>, ResolveError> {
-        self.connect(fd, &Address::from(server))?;
-        self.send(fd, query.as_slice(), 0)?;
-        let deadline = self.now() + wait;
-        let mut buffer = [0; MAX_MESSAGE];
+    fn ask_udp(&self, fd: Fd, server: &Address, lookup: &Lookup, end: Duration) -> Result<Verdict, ResolveError> {
+        self.connect(fd, server)?;
+        self.send(fd, lookup.query(), 0)?;
+        let mut buffer = [0; message::UDP_SIZE as usize];
         for _ in 0..MAX_ANSWERS {
-            let left = deadline.saturating_sub(self.now());
-            if left.is_zero() {
-                break;
-            }
-            self.set_timeout(fd, SO_RCVTIMEO, Some(left))?;
-            let n = match self.recv(fd, &mut buffer, 0) {
-                Err(Errno::EAGAIN) => break,
-                other => other?,
-            };
-            if let Some(result) = read_answer(query, &buffer[..n]) {
-                return result;
+            self.wait_until(fd, SO_RCVTIMEO, end)?;
+            let n = self.recv(fd, &mut buffer, 0)?;
+            if let Some(verdict) = lookup.read(&buffer[..n]) {
+                return Ok(verdict);
             }
         }
         Err(ResolveError::TimedOut)
     }
-}
 
-/// The addresses in a reply to [`Request::NameServers`].
-fn parse_servers(mut bytes: &[u8]) -> Vec<IpAddr> {
-    let mut servers = vec![];
-    while let Some((len, rest)) = bytes.split_first() {
-        let Some((address, rest)) = rest.split_at_checked(usize::from(*len)) else { break };
-        if let Ok(v4) = <[u8; 4]>::try_from(address) {
-            servers.push(v4.into());
-        } else if let Ok(v6) = <[u8; 16]>::try_from(address) {
-            servers.push(v6.into());
+    /// RFC 7766: the length goes before each message.
+    fn ask_tcp(&self, fd: Fd, server: &Address, lookup: &Lookup, end: Duration) -> Result<Verdict, ResolveError> {
+        self.wait_until(fd, SO_SNDTIMEO, end)?;
+        self.connect(fd, server)?;
+        let query = lookup.query();
+        let mut request = (query.len() as u16).to_be_bytes().to_vec();
+        request.extend_from_slice(query);
+        let mut sent = 0;
+        while sent < request.len() {
+            self.wait_until(fd, SO_SNDTIMEO, end)?;
+            sent += self.send(fd, &request[sent..], 0)?;
         }
-        bytes = rest;
+        let mut length = [0; 2];
+        self.receive_exactly(fd, &mut length, end)?;
+        let length = usize::from(u16::from_be_bytes(length));
+        if length > message::MAX_MESSAGE {
+            return Ok(Verdict::Failure);
+        }
+        let mut answer = alloc::vec![0; length];
+        self.receive_exactly(fd, &mut answer, end)?;
+        Ok(lookup.read(&answer).unwrap_or(Verdict::Failure))
     }
-    servers
-}
 
-fn name(host: &str) -> Result<Name<Vec<u8>>, ResolveError> {
-    if host.is_empty() || host == "." || !host.is_ascii() {
-        return Err(ResolveError::BadName);
+    fn receive_exactly(&self, fd: Fd, into: &mut [u8], end: Duration) -> Result<(), ResolveError> {
+        let mut done = 0;
+        while done < into.len() {
+            self.wait_until(fd, SO_RCVTIMEO, end)?;
+            match self.recv(fd, &mut into[done..], 0)? {
+                0 => return Err(ResolveError::ServerFailure),
+                n => done += n,
+            }
+        }
+        Ok(())
     }
-    Name::from_chars(host.chars()).map_err(|_| ResolveError::BadName)
-}
 
-fn query(id: u16, name: &Name<Vec<u8>>, kind: Rtype) -> Result<Message<Vec<u8>>, ResolveError> {
-    let mut builder = MessageBuilder::new_vec();
-    builder.header_mut().set_id(id);
-    builder.header_mut().set_rd(true);
-    let mut builder = builder.question();
-    builder.push((name, kind)).map_err(|_| ResolveError::BadName)?;
-    Ok(builder.into_message())
-}
+    /// Calls on `fd` wait until `end` at most.
+    fn wait_until(&self, fd: Fd, name: i32, end: Duration) -> Result<(), ResolveError> {
+        let left = end.saturating_sub(self.now());
+        if left.is_zero() {
+            return Err(ResolveError::TimedOut);
+        }
+        Ok(self.set_timeout(fd, name, Some(left))?)
+    }
 
-/// What `bytes` answer; `None` if they are no answer to `query`.
-fn read_answer(query: &Message<Vec<u8>>, bytes: &[u8]) -> Option<Result<Vec<IpAddr>, ResolveError>> {
-    let message = Message::from_slice(bytes).ok()?;
-    if !message.is_answer(query) {
-        return None;
+    /// The versions of IP that the network has a way for. If that cannot be
+    /// told, both.
+    pub(crate) fn configured(&self) -> Kinds {
+        // Addresses for documentation (RFC 5737, RFC 3849): nothing is sent.
+        let way = |probe: IpAddr| match self.source_for(probe) {
+            Err(Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT) => false,
+            Ok(source) => !source.is_loopback(),
+            Err(_) => true,
+        };
+        let v4 = way(Ipv4Addr::new(192, 0, 2, 1).into());
+        let v6 = way(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into());
+        if v4 || v6 { Kinds { v4, v6 } } else { Kinds::BOTH }
     }
-    let header = message.header();
-    match header.rcode() {
-        Rcode::NOERROR => {}
-        Rcode::NXDOMAIN => return Some(Err(ResolveError::NotFound)),
-        _ => return Some(Err(ResolveError::ServerFailure)),
+
+    /// The address that packets to `target` leave from.
+    fn source_for(&self, target: IpAddr) -> Result<IpAddr, Errno> {
+        let family = if target.is_ipv4() { AF_INET } else { AF_INET6 };
+        let fd = self.socket(family, u32::from(SOCK_DGRAM) | SOCK_CLOEXEC, 0)?;
+        let connected = self.connect(fd, &Address::from(SocketAddr::new(target, PORT)));
+        let source = connected.and_then(|()| self.getsockname(fd)?.to_inet());
+        let _ = self.close(fd);
+        Ok(source?.ip())
     }
-    if header.tc() {
-        return Some(Err(ResolveError::Truncated));
-    }
-    // The end of the chain of aliases that begins at the question.
-    let (Some(canonical), Ok(answer)) = (message.canonical_name(), message.answer()) else {
-        return Some(Err(ResolveError::ServerFailure));
-    };
-    let mut found = vec![];
-    for record in answer.limit_to::<A>().flatten() {
-        if *record.owner() == canonical && query.qtype() == Some(Rtype::A) {
-            found.push(IpAddr::V4(record.data().addr()));
+
+    /// Puts the best address first.
+    pub(crate) fn sort_addresses(&self, addresses: &mut [IpAddr]) {
+        if addresses.len() < 2 {
+            return;
+        }
+        let mut candidates: Vec<_> = addresses.iter().map(|a| (*a, self.source_for(*a).ok())).collect();
+        select::sort(&mut candidates);
+        for (place, (address, _)) in addresses.iter_mut().zip(candidates) {
+            *place = address;
         }
     }
-    for record in answer.limit_to::<Aaaa>().flatten() {
-        if *record.owner() == canonical && query.qtype() == Some(Rtype::AAAA) {
-            found.push(IpAddr::V6(record.data().addr()));
+
+    /// The text of a file of names, if there is one.
+    pub(crate) fn small_file(&self, path: &str) -> Option<String> {
+        self.vfs().ok()?;
+        let fd = self.open(path, open::RDONLY | open::CLOEXEC, 0).ok()?;
+        let mut text = alloc::vec![0; MAX_FILE];
+        let mut len = 0;
+        while let Some(n) = self.read(fd, &mut text[len..]).ok().filter(|n| *n != 0) {
+            len += n;
         }
+        let _ = self.close(fd);
+        Some(String::from_utf8_lossy(&text[..len]).into_owned())
     }
-    found.truncate(MAX_ADDRESSES);
-    Some(if found.is_empty() { Err(ResolveError::NotFound) } else { Ok(found) })
+}
+
+/// An address in text, IPv6 also in brackets.
+fn literal(host: &str) -> Option<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    match bare {
+        Some(v6) => v6.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => host.parse().ok(),
+    }
 }
 
 /// For tests of the parser: what `bytes` answer to the question, with
-/// identifier 0, for the IPv4 addresses of `host`.
+/// identifier 0 and in small letters, for records of `kind` of `host`. Of
+/// names, only that there are some.
 #[cfg(any(test, feature = "fake"))]
 #[doc(hidden)]
-pub fn read_answer_to(host: &str, bytes: &[u8]) -> Option<Result<Vec<IpAddr>, ResolveError>> {
-    read_answer(&query(0, &name(host).ok()?, Rtype::A).ok()?, bytes)
+pub fn read_answer_to(host: &str, kind: u16, bytes: &[u8]) -> Option<Result<Vec<IpAddr>, ResolveError>> {
+    let query = message::Query::new(&message::name(host).ok()?, Rtype::from_int(kind), true, &[0; ENTROPY]).ok()?;
+    // By TCP: a truncated answer is looked at as far as it goes.
+    Some(match query.read(bytes, true)? {
+        Verdict::Found(records) => Ok(records.addresses),
+        Verdict::Absent { exists: false, .. } => Err(ResolveError::NotFound),
+        Verdict::Absent { .. } | Verdict::Alias(_) => Err(ResolveError::NoData),
+        _ => Err(ResolveError::ServerFailure),
+    })
 }
 
 #[cfg(test)]
