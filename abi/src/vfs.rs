@@ -11,7 +11,8 @@
 //!        128   u32 command tail, u32 completion head   by the client
 //!        192   u32 signal to the server       see strait_ring::signal
 //!        256   u32 signal to the client
-//!        320   zero (readiness words of pipes will come here)
+//!        320   256 readiness words of pipes    by the server
+//!        1344  u64, 64 u64: event bitmap      see strait_ring::bitmap
 //!        4096  64 commands of 64 bytes
 //!        8192  64 completions of 32 bytes
 //!        12288 data area, laid out by the client
@@ -23,15 +24,17 @@
 //! A client that writes impossible indices loses its open files and what it
 //! had under way; the `epoch` tells it so, and it may begin again.
 
+mod constants;
 mod queue;
 mod request;
 pub mod token;
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use strait_ring::{PAGE, SharedMemory, signal::Signal};
+use strait_ring::{PAGE, SharedMemory, bitmap::Bitmap, signal::Signal};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+pub use constants::*;
 pub use queue::{Receiver, Sender};
 pub use request::{Handle, ROOT, Request};
 
@@ -43,8 +46,13 @@ pub const ENTRIES: u32 = 64;
 pub const PATH_MAX: usize = 4095;
 /// Longest name between two slashes.
 pub const NAME_MAX: usize = 255;
-/// Most bytes that one read moves; longer ones are short reads.
+/// Most bytes that one read or write moves; longer ones are cut short.
 pub const MAX_IO: usize = 256 * 1024;
+/// Most files that one client may have open: handles are less.
+pub const MAX_OPEN: usize = 256;
+/// As the position of a read or write: that of the open file description,
+/// which moves on. For descriptions that several clients share.
+pub const CURRENT: u64 = u64::MAX;
 
 const VERSION_AT: usize = 0;
 const EPOCH_AT: usize = 4;
@@ -54,6 +62,8 @@ const COMMAND_TAIL: usize = 128;
 const COMPLETION_HEAD: usize = 132;
 const TO_SERVER: usize = 192;
 const TO_CLIENT: usize = 256;
+const READINESS: usize = 320;
+const EVENTS: usize = READINESS + MAX_OPEN * 4;
 const COMMANDS: usize = PAGE;
 const COMPLETIONS: usize = 2 * PAGE;
 /// Where the data area begins.
@@ -87,8 +97,10 @@ pub struct Command {
     pub second: Buffer,
     /// Permission bits of what is created.
     pub mode: u32,
+    /// The directory that the second path begins at.
+    pub directory2: u32,
     /// Zero.
-    pub reserved2: [u32; 5],
+    pub reserved2: [u32; 4],
 }
 
 /// Bytes in the data area.
@@ -115,6 +127,7 @@ pub struct Completion {
     pub extra: [u64; 2],
 }
 
+const _: () = assert!(EVENTS.is_multiple_of(64) && EVENTS + 64 + 512 <= COMMANDS);
 const _: () = assert!(size_of::<Command>() == 64 && size_of::<Completion>() == 32);
 const _: () = assert!(ENTRIES as usize * size_of::<Command>() <= PAGE);
 const _: () = assert!(ENTRIES.is_power_of_two());
@@ -127,6 +140,7 @@ pub struct VfsRegion {
     epoch: &'static AtomicU32,
     to_server: &'static AtomicU32,
     to_client: &'static AtomicU32,
+    events: Bitmap<'static>,
 }
 
 impl VfsRegion {
@@ -141,6 +155,7 @@ impl VfsRegion {
             epoch: memory.cell(EPOCH_AT)?,
             to_server: memory.cell(TO_SERVER)?,
             to_client: memory.cell(TO_CLIENT)?,
+            events: Bitmap::new(memory.cell(EVENTS)?, memory.cell(EVENTS + 64)?),
         })
     }
 
@@ -172,6 +187,18 @@ impl VfsRegion {
     /// The signal by which the server wakes the client.
     pub fn to_client(&self) -> Signal<'static> {
         Signal(self.to_client)
+    }
+
+    /// What poll(2) says of the open pipe `file`, and [`readiness`]; written by
+    /// the server. `None` from [`MAX_OPEN`] on.
+    pub fn readiness(&self, file: Handle) -> Option<&'static AtomicU32> {
+        let file = usize::try_from(file).ok().filter(|f| *f < MAX_OPEN)?;
+        self.memory.cell(READINESS + file * 4)
+    }
+
+    /// Pipes whose readiness changed, for the client.
+    pub fn events(&self) -> Bitmap<'static> {
+        self.events
     }
 
     /// Client's end of the command ring.
@@ -260,60 +287,6 @@ impl EntryHeader {
 
 const _: () = assert!(size_of::<EntryHeader>() == EntryHeader::BYTES);
 
-/// Kinds of directory entries (DT_REG, ...).
-#[allow(missing_docs)]
-pub mod kind {
-    pub const UNKNOWN: u8 = 0;
-    pub const FIFO: u8 = 1;
-    pub const DIRECTORY: u8 = 4;
-    pub const REGULAR: u8 = 8;
-    pub const SYMLINK: u8 = 10;
-    pub const SOCKET: u8 = 12;
-}
-
-/// Bits of [`Stat::mode`].
-#[allow(missing_docs)]
-pub mod mode {
-    pub const FORMAT: u32 = 0o170_000;
-    pub const DIRECTORY: u32 = 0o040_000;
-    pub const REGULAR: u32 = 0o100_000;
-    pub const SYMLINK: u32 = 0o120_000;
-    pub const SOCKET: u32 = 0o140_000;
-    pub const PERMISSIONS: u32 = 0o7777;
-}
-
-/// Flags of open(2), `asm-generic`.
-#[allow(missing_docs)]
-pub mod open {
-    pub const RDONLY: u32 = 0;
-    pub const WRONLY: u32 = 1;
-    pub const RDWR: u32 = 2;
-    pub const ACCMODE: u32 = 3;
-    pub const CREAT: u32 = 0o100;
-    pub const EXCL: u32 = 0o200;
-    pub const TRUNC: u32 = 0o1000;
-    pub const APPEND: u32 = 0o2000;
-    pub const NONBLOCK: u32 = 0o4000;
-    pub const DIRECTORY: u32 = 0o200_000;
-    pub const NOFOLLOW: u32 = 0o400_000;
-    pub const CLOEXEC: u32 = 0o2_000_000;
-}
-
-/// As the directory in openat(2) and the like: the working directory.
-pub const AT_FDCWD: i32 = -100;
-
-/// Bit of the second value that [`Request::Open`] gives: the content of the
-/// file never changes, so it may be read ahead and kept.
-pub const CONSTANT: u64 = 1 << 32;
-
-/// Where lseek(2) counts from.
-#[allow(missing_docs)]
-pub mod seek {
-    pub const SET: u32 = 0;
-    pub const CUR: u32 = 1;
-    pub const END: u32 = 2;
-}
-
 /// What the server counts, in the data area.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -334,6 +307,40 @@ pub struct Counters {
     pub notified: u64,
     /// Times the server was woken.
     pub wakeups: u64,
+    /// Bytes that it wrote.
+    pub bytes_written: u64,
+    /// Pages of file content that are its own.
+    pub pages: u64,
+    /// Files and directories that are its own.
+    pub inodes: u64,
+    /// Open files that it gave away and nobody has taken yet.
+    pub exports: u64,
+    /// Pages of file content of all clients.
+    pub pages_all: u64,
+    /// Most there ever were.
+    pub pages_peak: u64,
+    /// Open file descriptions of all clients.
+    pub descriptions: u64,
+}
+
+/// What statvfs(3) says, in the data area.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+#[allow(missing_docs)] // the fields are those of POSIX's struct statvfs
+pub struct StatVfs {
+    pub bsize: u64,
+    pub frsize: u64,
+    pub blocks: u64,
+    pub bfree: u64,
+    pub bavail: u64,
+    pub files: u64,
+    pub ffree: u64,
+    pub favail: u64,
+    pub fsid: u64,
+    /// [`ST_RDONLY`].
+    pub flag: u64,
+    pub namemax: u64,
+    pub reserved: u64,
 }
 
 /// Bytes of [`Counters`].

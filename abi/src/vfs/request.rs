@@ -15,7 +15,12 @@ macro_rules! operations {
     };
 }
 
-operations! { Hello = 1, Open = 2, Close = 3, Read = 4, Stat = 5, FileStat = 6, ReadDirectory = 7, Counters = 8 }
+operations! {
+    Hello = 1, Open = 2, Close = 3, Read = 4, Stat = 5, FileStat = 6, ReadDirectory = 7, Counters = 8,
+    Write = 9, Truncate = 10, Sync = 11, ChangeMode = 12, Link = 13, SymbolicLink = 14, ReadLink = 15, Rename = 16,
+    Unlink = 17, MakeDirectory = 18, MakeNode = 19, StatVfs = 20, RealPath = 21, Access = 22, Seek = 23,
+    MakeSocket = 24, FindSocket = 25, Export = 26, Import = 27, Pipe = 28,
+}
 
 /// What a client asks. Numbers of operations are never used again: new ones
 /// go to the end, and one that the server does not know gives ENOSYS.
@@ -47,11 +52,12 @@ pub enum Request {
         /// Which file.
         file: Handle,
     },
-    /// pread(2). Reply: number of bytes, 0 at the end.
+    /// pread(2). Reply: number of bytes, 0 at the end; the position behind
+    /// them. Of a pipe, read(2): EAGAIN if there is nothing yet.
     Read {
         /// Which file.
         file: Handle,
-        /// Where in the file.
+        /// Where in the file, or [`CURRENT`](super::CURRENT). Pipes ignore it.
         offset: u64,
         /// Where the bytes go.
         into: Buffer,
@@ -89,6 +95,200 @@ pub enum Request {
         /// Where the result goes.
         into: Buffer,
     },
+    /// pwrite(2), or at the end of the file with O_APPEND. Reply: number of
+    /// bytes; the position behind them. To a pipe, write(2): EAGAIN if there
+    /// is no room, and up to PIPE_BUF bytes go in one piece.
+    Write {
+        /// Which file.
+        file: Handle,
+        /// O_APPEND or 0.
+        flags: u32,
+        /// Where in the file, or [`CURRENT`](super::CURRENT). Pipes ignore it.
+        offset: u64,
+        /// The bytes.
+        from: Buffer,
+    },
+    /// ftruncate(2).
+    Truncate {
+        /// Which file.
+        file: Handle,
+        /// Its new size.
+        size: u64,
+    },
+    /// fsync(2).
+    Sync {
+        /// Which file.
+        file: Handle,
+    },
+    /// fchmodat(2), with AT_EMPTY_PATH fchmod(2).
+    ChangeMode {
+        /// Where a relative path begins, or [`ROOT`].
+        directory: Handle,
+        /// The path.
+        path: Buffer,
+        /// AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH.
+        flags: u32,
+        /// The new permissions.
+        mode: u32,
+    },
+    /// linkat(2).
+    Link {
+        /// Where a relative path begins, or [`ROOT`].
+        directory: Handle,
+        /// The path that there is.
+        path: Buffer,
+        /// Where the new path begins.
+        to_directory: Handle,
+        /// The new path.
+        to: Buffer,
+        /// AT_SYMLINK_FOLLOW.
+        flags: u32,
+    },
+    /// symlinkat(2).
+    SymbolicLink {
+        /// What the link says.
+        target: Buffer,
+        /// Where the new path begins, or [`ROOT`].
+        directory: Handle,
+        /// The new path.
+        path: Buffer,
+    },
+    /// readlinkat(2). Reply: number of bytes.
+    ReadLink {
+        /// Where a relative path begins, or [`ROOT`].
+        directory: Handle,
+        /// The path.
+        path: Buffer,
+        /// Where the result goes, as much as fits.
+        into: Buffer,
+    },
+    /// renameat2(2).
+    Rename {
+        /// Where a relative path begins, or [`ROOT`].
+        directory: Handle,
+        /// The path that there is.
+        path: Buffer,
+        /// Where the new path begins.
+        to_directory: Handle,
+        /// The new path.
+        to: Buffer,
+        /// RENAME_NOREPLACE.
+        flags: u32,
+    },
+    /// unlinkat(2).
+    Unlink {
+        /// Where a relative path begins, or [`ROOT`].
+        directory: Handle,
+        /// The path.
+        path: Buffer,
+        /// AT_REMOVEDIR.
+        flags: u32,
+    },
+    /// mkdirat(2).
+    MakeDirectory {
+        /// Where a relative path begins, or [`ROOT`].
+        directory: Handle,
+        /// The path.
+        path: Buffer,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// mknodat(2): S_IFREG, S_IFIFO, S_IFSOCK.
+    MakeNode {
+        /// Where a relative path begins, or [`ROOT`].
+        directory: Handle,
+        /// The path.
+        path: Buffer,
+        /// Its kind and permissions.
+        mode: u32,
+    },
+    /// statvfs(3), with AT_EMPTY_PATH fstatvfs(3): a
+    /// [`StatVfs`](super::StatVfs) in `into`.
+    StatVfs {
+        /// Where a relative path begins, or [`ROOT`].
+        directory: Handle,
+        /// The path.
+        path: Buffer,
+        /// AT_EMPTY_PATH.
+        flags: u32,
+        /// Where the result goes.
+        into: Buffer,
+    },
+    /// The absolute path of an open directory, for getcwd(3). Reply: number of
+    /// bytes. ENOENT if it was removed; ERANGE if `into` is too small.
+    RealPath {
+        /// Which directory, or [`ROOT`].
+        directory: Handle,
+        /// Where the result goes.
+        into: Buffer,
+    },
+    /// faccessat(2).
+    Access {
+        /// Where a relative path begins, or [`ROOT`].
+        directory: Handle,
+        /// The path.
+        path: Buffer,
+        /// AT_SYMLINK_NOFOLLOW, AT_EACCESS, AT_EMPTY_PATH.
+        flags: u32,
+        /// [`access`](super::access).
+        mode: u32,
+    },
+    /// lseek(2) on a description that several clients share. Reply: the new
+    /// position.
+    Seek {
+        /// Which file.
+        file: Handle,
+        /// A signed number.
+        offset: u64,
+        /// [`seek`](super::seek).
+        whence: u32,
+    },
+    /// Makes a socket node, for bind(2): a [`BIND`](super::token::BIND) token in
+    /// `into`.
+    MakeSocket {
+        /// Where a relative path begins, or [`ROOT`].
+        directory: Handle,
+        /// The path.
+        path: Buffer,
+        /// Its permissions.
+        mode: u32,
+        /// Where the token goes.
+        into: Buffer,
+    },
+    /// Finds a socket node, for connect(2): a
+    /// [`CONNECT`](super::token::CONNECT) token in `into`. ECONNREFUSED if it
+    /// is another kind of file.
+    FindSocket {
+        /// Where a relative path begins, or [`ROOT`].
+        directory: Handle,
+        /// The path.
+        path: Buffer,
+        /// Where the token goes.
+        into: Buffer,
+    },
+    /// Makes a [`FILE`](super::token::FILE) token for an open file, which the
+    /// first who shows it shares from then on. From then on its position is
+    /// kept by the server: see [`CURRENT`](super::CURRENT).
+    Export {
+        /// Which file.
+        file: Handle,
+        /// Status flags (O_APPEND, ...) as F_GETFL gives them.
+        flags: u32,
+        /// Its position, if this is the first time.
+        offset: u64,
+        /// Where the token goes.
+        into: Buffer,
+    },
+    /// Opens what [`Export`](Self::Export) gave away. Reply: the handle; the
+    /// status flags; mode of the file, with
+    /// [`CONSTANT`](super::CONSTANT). EBADF if it is not there any more.
+    Import {
+        /// The token.
+        token: Buffer,
+    },
+    /// pipe2(2). Reply: the handle of the end to read; that of the end to
+    /// write.
+    Pipe,
 }
 
 impl Request {
@@ -110,14 +310,75 @@ impl Request {
                 Command { op: op::ReadDirectory, file, offset, buffer: into, ..c }
             }
             Self::Counters { into } => Command { op: op::Counters, second: into, ..c },
+            Self::Write { file, flags, offset, from } => {
+                Command { op: op::Write, file, flags, offset, buffer: from, ..c }
+            }
+            Self::Truncate { file, size } => Command { op: op::Truncate, file, offset: size, ..c },
+            Self::Sync { file } => Command { op: op::Sync, file, ..c },
+            Self::ChangeMode { directory, path, flags, mode } => {
+                Command { op: op::ChangeMode, file: directory, buffer: path, flags, mode, ..c }
+            }
+            Self::Link { directory, path, to_directory, to, flags } => Command {
+                op: op::Link,
+                file: directory,
+                buffer: path,
+                directory2: to_directory,
+                second: to,
+                flags,
+                ..c
+            },
+            Self::SymbolicLink { target, directory, path } => {
+                Command { op: op::SymbolicLink, buffer: target, directory2: directory, second: path, ..c }
+            }
+            Self::ReadLink { directory, path, into } => {
+                Command { op: op::ReadLink, file: directory, buffer: path, second: into, ..c }
+            }
+            Self::Rename { directory, path, to_directory, to, flags } => Command {
+                op: op::Rename,
+                file: directory,
+                buffer: path,
+                directory2: to_directory,
+                second: to,
+                flags,
+                ..c
+            },
+            Self::Unlink { directory, path, flags } => {
+                Command { op: op::Unlink, file: directory, buffer: path, flags, ..c }
+            }
+            Self::MakeDirectory { directory, path, mode } => {
+                Command { op: op::MakeDirectory, file: directory, buffer: path, mode, ..c }
+            }
+            Self::MakeNode { directory, path, mode } => {
+                Command { op: op::MakeNode, file: directory, buffer: path, mode, ..c }
+            }
+            Self::StatVfs { directory, path, flags, into } => {
+                Command { op: op::StatVfs, file: directory, buffer: path, second: into, flags, ..c }
+            }
+            Self::RealPath { directory, into } => Command { op: op::RealPath, file: directory, second: into, ..c },
+            Self::Access { directory, path, flags, mode } => {
+                Command { op: op::Access, file: directory, buffer: path, flags, mode, ..c }
+            }
+            Self::Seek { file, offset, whence } => Command { op: op::Seek, file, offset, flags: whence, ..c },
+            Self::MakeSocket { directory, path, mode, into } => {
+                Command { op: op::MakeSocket, file: directory, buffer: path, mode, second: into, ..c }
+            }
+            Self::FindSocket { directory, path, into } => {
+                Command { op: op::FindSocket, file: directory, buffer: path, second: into, ..c }
+            }
+            Self::Export { file, flags, offset, into } => {
+                Command { op: op::Export, file, flags, offset, second: into, ..c }
+            }
+            Self::Import { token } => Command { op: op::Import, buffer: token, ..c },
+            Self::Pipe => Command { op: op::Pipe, ..c },
         }
     }
 
     /// What `command` asks; ENOSYS for an unknown operation, EINVAL if it uses
     /// fields that have no meaning yet.
     pub fn decode(command: &Command) -> Result<Self, Errno> {
-        let Command { file, flags, offset, buffer, second, mode, .. } = *command;
-        if command.reserved != 0 || command.reserved2 != [0; 5] {
+        let Command { file, flags, offset, buffer, second, mode, directory2, .. } = *command;
+        let two_paths = matches!(command.op, op::Link | op::Rename | op::SymbolicLink);
+        if command.reserved != 0 || command.reserved2 != [0; 4] || directory2 != 0 && !two_paths {
             return Err(Errno::EINVAL);
         }
         Ok(match command.op {
@@ -129,6 +390,26 @@ impl Request {
             op::FileStat => Self::FileStat { file, into: second },
             op::ReadDirectory => Self::ReadDirectory { file, offset, into: buffer },
             op::Counters => Self::Counters { into: second },
+            op::Write => Self::Write { file, flags, offset, from: buffer },
+            op::Truncate => Self::Truncate { file, size: offset },
+            op::Sync => Self::Sync { file },
+            op::ChangeMode => Self::ChangeMode { directory: file, path: buffer, flags, mode },
+            op::Link => Self::Link { directory: file, path: buffer, to_directory: directory2, to: second, flags },
+            op::SymbolicLink => Self::SymbolicLink { target: buffer, directory: directory2, path: second },
+            op::ReadLink => Self::ReadLink { directory: file, path: buffer, into: second },
+            op::Rename => Self::Rename { directory: file, path: buffer, to_directory: directory2, to: second, flags },
+            op::Unlink => Self::Unlink { directory: file, path: buffer, flags },
+            op::MakeDirectory => Self::MakeDirectory { directory: file, path: buffer, mode },
+            op::MakeNode => Self::MakeNode { directory: file, path: buffer, mode },
+            op::StatVfs => Self::StatVfs { directory: file, path: buffer, flags, into: second },
+            op::RealPath => Self::RealPath { directory: file, into: second },
+            op::Access => Self::Access { directory: file, path: buffer, flags, mode },
+            op::Seek => Self::Seek { file, offset, whence: flags },
+            op::MakeSocket => Self::MakeSocket { directory: file, path: buffer, mode, into: second },
+            op::FindSocket => Self::FindSocket { directory: file, path: buffer, into: second },
+            op::Export => Self::Export { file, flags, offset, into: second },
+            op::Import => Self::Import { token: buffer },
+            op::Pipe => Self::Pipe,
             _ => return Err(Errno::ENOSYS),
         })
     }
@@ -142,15 +423,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_decodes_encodes_the_same(mut bytes in any::<[u8; 64]>(), op in 0u16..12, calm in any::<bool>()) {
+        fn what_decodes_encodes_the_same(mut bytes in any::<[u8; 64]>(), op in 0u16..32, calm in any::<bool>()) {
             bytes[4..6].copy_from_slice(&op.to_ne_bytes());
             let mut command = Command::read_from_bytes(&bytes).unwrap();
             if calm {
-                (command.reserved, command.reserved2) = (0, [0; 5]);
+                (command.reserved, command.reserved2, command.directory2) = (0, [0; 4], 0);
             }
             match Request::decode(&command) {
                 Ok(request) => {
-                    prop_assert!(calm && (1..=8).contains(&op));
+                    prop_assert!(calm && (1..=28).contains(&op));
                     prop_assert_eq!(Request::decode(&request.encode(command.id)), Ok(request));
                 }
                 Err(e) => prop_assert!(e == Errno::ENOSYS || e == Errno::EINVAL),
