@@ -197,6 +197,19 @@ fn directory(name: Box<[u8]>, parent: u32) -> Item {
 }
 
 impl FileSystem for Archive {
+    fn name(&mut self, directory: Node, into: &mut Vec<u8>) -> Result<(), Errno> {
+        into.extend_from_slice(&self.item(directory)?.name);
+        Ok(())
+    }
+
+    fn mount_point(&mut self, directory: Node, name: &[u8]) -> Result<Node, Errno> {
+        let directory = u32::try_from(directory).map_err(|_| Errno::ENOENT)?;
+        self.child(directory, name, false, 0).map(Node::from).map_err(|e| match e {
+            ArchiveError::TooMany => Errno::ENOSPC,
+            _ => Errno::ENOTDIR,
+        })
+    }
+
     fn kind(&self) -> &'static str {
         "archive"
     }

@@ -8,19 +8,33 @@
 //! | module | what |
 //! |---|---|
 //! | [`server`] | the component: wakes, serves the sessions in turns |
-//! | [`session`] | one client: its open files, its commands |
-//! | [`tree`] | mounts and the walk along a path |
+//! | [`session`] | one client: its handles, its commands |
+//! | [`shared`] | what all sessions work on |
+//! | [`open_files`] | open file descriptions, and those on their way to another client |
+//! | [`pipe`] | FIFOs that are open, and pipes |
+//! | [`tree`] | mounts, the walk along a path, rights, operations on names |
 //! | [`file_system`] | what a file system provides |
-//! | [`mounts`] | which file systems there are and where: one line each |
+//! | [`mounts`] | which file systems there are: one line each |
+//! | [`ramfs`] | in memory, for reading and writing |
+//! | [`pool`] | what clients may fill, by client |
 //! | [`archive`] | the read-only boot archive |
 //! | [`tar`] | reader of its format |
+//! | [`identity`] | clients as users, permission bits |
 //!
 //! The boundary is that of `strait_abi::vfs`: commands and completions, no
 //! protected call, so that a file system which waits for a disk changes
 //! nothing for clients. Sessions are found in the configuration: each region
 //! `<client>_vfs` together with the channel to `<client>`.
 //!
-//! Limits: read-only; no symbolic links; one user, who owns everything.
+//! What clients do to each other through files is what permission bits allow.
+//! Each is a user of its own; the superuser only if the settings say so. Each
+//! has a share of the memory, and pays for what it writes.
+//!
+//! `net_server` learns of socket nodes and open files by tokens that clients
+//! carry (`strait_abi::vfs::token`); the two servers never call each other.
+//!
+//! Limits: times count from the start of the machine, and reading does not
+//! change them; owners cannot be changed; no locks; nothing is kept on a disk.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -29,9 +43,15 @@ extern crate alloc;
 
 pub mod archive;
 pub mod file_system;
+pub mod identity;
 pub mod mounts;
+pub mod open_files;
+pub mod pipe;
+pub mod pool;
+pub mod ramfs;
 pub mod server;
 pub mod session;
+pub mod shared;
 pub mod tar;
 pub mod tree;
 

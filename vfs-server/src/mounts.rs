@@ -1,15 +1,50 @@
-//! Which file systems there are. A new one is a module and a line in
-//! [`MOUNTS`].
+//! Which file systems there are, and what is mounted where. A new one is a
+//! module and a line in [`KINDS`].
 
-use alloc::{boxed::Box, string::String};
+use alloc::{boxed::Box, format, rc::Rc, string::String, vec::Vec};
 
 use strait_pd::Environment;
 
-use crate::{archive, file_system::FileSystem};
+use crate::{archive, file_system::FileSystem, pool::Pool, ramfs::Ramfs, tree::Tree};
 
 /// Makes a file system from what the PD was given.
-pub type Opener = fn(&Environment) -> Result<Box<dyn FileSystem>, String>;
+pub type Opener = fn(&Environment, &Rc<Pool>) -> Result<Box<dyn FileSystem>, String>;
 
-/// Path of the directory that it covers, and the file system. The first is
-/// the root.
-pub const MOUNTS: &[(&str, Opener)] = &[("/", archive::open)];
+/// Kinds by name.
+pub const KINDS: &[(&str, Opener)] = &[("archive", |env, _| archive::open(env)), ("ramfs", open_ramfs)];
+
+/// The setting: paths and kinds, first the root, separated by commas.
+pub const SETTING: &str = "mounts";
+/// What is mounted if the setting is not given.
+pub const DEFAULT: &str = "/ archive,/tmp ramfs";
+
+fn open_ramfs(_: &Environment, pool: &Rc<Pool>) -> Result<Box<dyn FileSystem>, String> {
+    // As /tmp is everywhere: for all, and nobody removes what is another's.
+    Ok(Box::new(Ramfs::new(pool.clone(), 0o1777)))
+}
+
+/// Mounts what the settings say.
+pub fn mount_all(env: &Environment, pool: &Rc<Pool>) -> Result<Tree, String> {
+    let setting = env.config.setting(SETTING).unwrap_or(DEFAULT);
+    let mounts: Vec<_> = setting.split(',').collect();
+    let mut tree: Option<Tree> = None;
+    for mount in mounts {
+        let (path, kind) = mount
+            .trim()
+            .split_once(' ')
+            .ok_or_else(|| format!("{SETTING}: `{mount}` is not a path and a kind; write such as \"/tmp ramfs\""))?;
+        let (_, opener) = KINDS.iter().find(|(name, _)| *name == kind.trim()).ok_or_else(|| {
+            let known: Vec<_> = KINDS.iter().map(|(name, _)| *name).collect();
+            format!("{SETTING}: there is no file system `{kind}`; there are {}", known.join(", "))
+        })?;
+        let file_system = opener(env, pool)?;
+        match &mut tree {
+            None if path == "/" => tree = Some(Tree::new(file_system)),
+            None => return Err(format!("{SETTING}: the first must be mounted on `/`")),
+            Some(tree) => {
+                tree.mount(path.as_bytes(), file_system).map_err(|e| format!("cannot mount on `{path}`: {e}"))?;
+            }
+        }
+    }
+    tree.ok_or_else(|| format!("{SETTING}: nothing is mounted"))
+}

@@ -7,19 +7,41 @@
 use alloc::{
     boxed::Box,
     format,
+    rc::Rc,
     string::{String, ToString},
     vec::Vec,
 };
 use core::fmt;
 
-use strait_abi::{log::Logger, vfs::Counters};
-use strait_pd::{Channel, ChannelSet, Component, Environment, PdRef};
-use strait_ring::SharedMemory;
+use strait_abi::{
+    entropy,
+    log::Logger,
+    vfs::{
+        Counters,
+        token::{Issuer, REGION},
+    },
+};
+use strait_pd::{Channel, ChannelSet, Component, Environment, Message, PdRef};
+use strait_ring::{PAGE, SharedMemory};
 
-use crate::{file_system::FileSystem, mounts::MOUNTS, session::Session, tree::Tree};
+use crate::{
+    file_system::FileSystem,
+    mounts::mount_all,
+    pool::{Amount, Pool},
+    session::Session,
+    shared::{ClientIdentity, Shared},
+    tree::Tree,
+};
 
 /// Names of session regions end so.
 pub const SUFFIX: &str = "_vfs";
+/// The heap, if the description does not say.
+const DEFAULT_HEAP: u64 = 8 << 20;
+/// Bytes of the heap that a file costs at most besides its content: its names,
+/// its place in the trees.
+const INODE_BYTES: u64 = 1024;
+/// User and group of the first client, unless the settings say otherwise.
+const FIRST_ID: u32 = 1000;
 
 /// Why the server cannot start: text for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,61 +63,110 @@ struct Client {
 /// The component.
 pub struct VfsServer {
     pd: PdRef,
-    tree: Tree,
+    shared: Shared,
     clients: Vec<Client>,
     wakeups: u64,
 }
 
 /// Mounts the file systems and opens the sessions.
 pub fn start(env: Environment) -> Result<VfsServer, StartError> {
-    let mut tree: Option<Tree> = None;
-    for (path, opener) in MOUNTS {
-        let file_system = opener(&env).map_err(StartError)?;
-        match &mut tree {
-            None => tree = Some(Tree::new(file_system)),
-            Some(tree) => tree
-                .mount(path.as_bytes(), file_system)
-                .map_err(|e| StartError(format!("cannot mount on `{path}`: {e}")))?,
-        }
-    }
-    let tree = tree.ok_or_else(|| StartError("no file system is built in".to_string()))?;
-    let server = VfsServer::with_tree(&env, tree)?;
+    let pool = pool(&env)?;
+    let tree = mount_all(&env, &pool).map_err(StartError)?;
+    let server = VfsServer::with_tree(&env, tree, pool)?;
     Logger::new(&env).line(format_args!("vfs_server: {} sessions", server.clients.len()));
     Ok(server)
 }
 
+/// What clients may fill: half of the heap with content, a quarter with names.
+fn pool(env: &Environment) -> Result<Rc<Pool>, StartError> {
+    let heap = env.config.region(&format!("{}_heap", env.config.name)).map_or(DEFAULT_HEAP, |r| r.size);
+    let total = Amount { pages: heap / 2 / PAGE as u64, inodes: heap / 4 / INODE_BYTES };
+    let clients = env.config.regions.iter().filter(|r| r.name.ends_with(SUFFIX)).count();
+    let quota = |key, otherwise| match env.config.setting(key) {
+        None => Ok(otherwise),
+        Some(text) => text.parse().map_err(|_| StartError(format!("{key}: `{text}` is no number"))),
+    };
+    let share = Amount { pages: quota("quota.pages", u64::MAX)?, inodes: quota("quota.inodes", u64::MAX)? };
+    Ok(Pool::new(total, clients, Some(share)))
+}
+
+/// The key for tokens, new at each start.
+fn tokens(env: &Environment) -> Result<Option<Issuer>, StartError> {
+    let Ok(region) = env.region(REGION) else { return Ok(None) };
+    let channel = env.channel("entropy_driver").map_err(|e| StartError(format!("{e}")))?;
+    // Bounded: a source that has nothing after so many calls has none.
+    for _ in 0..10_000 {
+        let mut message = Message::from_words(entropy::GET_WORDS, &[2]);
+        env.pd.call(channel, &mut message);
+        match (message.label, message.words()) {
+            (entropy::OK, &[a, b, ..]) => {
+                let issuer = Issuer::new(SharedMemory::attach(region), [a, b]);
+                return issuer.map(Some).ok_or_else(|| StartError(format!("the region `{REGION}` is too small")));
+            }
+            (entropy::NOT_NOW, _) => {}
+            _ => break,
+        }
+    }
+    Err(StartError("entropy_driver gives no random numbers".to_string()))
+}
+
+/// Who the client is, the `index`th: `identity.<client>` is `uid:gid`.
+fn identity(env: &Environment, name: &str, index: usize) -> Result<ClientIdentity, StartError> {
+    let key = format!("identity.{name}");
+    let default = FIRST_ID.saturating_add(index as u32);
+    let (uid, gid) = match env.config.setting(&key) {
+        None => (default, default),
+        Some(text) => text
+            .split_once(':')
+            .and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)))
+            .ok_or_else(|| StartError(format!("{key}: `{text}` is not such as \"1000:1000\"")))?,
+    };
+    Ok(ClientIdentity { name: name.to_string(), uid, gid })
+}
+
 impl VfsServer {
-    /// A server of one file system, whatever [`MOUNTS`] says.
+    /// A server of one file system, whatever the settings say.
     pub fn new(env: &Environment, root: Box<dyn FileSystem>) -> Result<Self, StartError> {
-        Self::with_tree(env, Tree::new(root))
+        let pool = pool(env)?;
+        Self::with_tree(env, Tree::new(root), pool)
     }
 
-    fn with_tree(env: &Environment, tree: Tree) -> Result<Self, StartError> {
+    fn with_tree(env: &Environment, tree: Tree, pool: Rc<Pool>) -> Result<Self, StartError> {
         let mut clients = Vec::new();
+        let mut shared = Shared::new(tree, pool, tokens(env)?);
         for region in &env.config.regions {
             let Some(client) = region.name.strip_suffix(SUFFIX) else { continue };
             let text = |e: &dyn fmt::Display| StartError(format!("session `{}`: {e}", region.name));
             let channel = env.channel(client).map_err(|e| text(&e))?;
             let memory = SharedMemory::attach(env.region(&region.name).map_err(|e| text(&e))?);
-            let session =
-                Session::new(memory).ok_or_else(|| text(&"the region must have 64 KiB to 256 MiB; change its size"))?;
+            let identity = identity(env, client, clients.len())?;
+            let session = Session::new(memory, clients.len(), identity)
+                .ok_or_else(|| text(&"the region must have 64 KiB to 256 MiB; change its size"))?;
+            shared.regions.push(session.region());
             clients.push(Client { channel, session });
         }
-        Ok(Self { pd: env.pd, tree, clients, wakeups: 0 })
+        Ok(Self { pd: env.pd, shared, clients, wakeups: 0 })
     }
 
     /// One round: a turn for each client in `channels`. Returns whether any
     /// still has work.
     fn round(&mut self, channels: ChannelSet, notify: &mut ChannelSet) -> bool {
+        self.shared.now = self.pd.now();
         let open_all = self.clients.iter().map(|c| c.session.open_files()).sum();
-        let all = Counters { open_all, wakeups: self.wakeups, ..Counters::default() };
+        self.shared.counters = Counters { open_all, wakeups: self.wakeups, ..Counters::default() };
         let mut more = false;
         for client in &mut self.clients {
             if channels.contains(client.channel) {
-                if client.session.turn(&mut self.tree, &all) {
+                if client.session.turn(&mut self.shared) {
                     notify.insert(client.channel);
                 }
                 more |= client.session.has_work();
+            }
+        }
+        // Others whose pipes have changed.
+        for session in self.shared.take_wake() {
+            if let Some(client) = self.clients.get(session) {
+                notify.insert(client.channel);
             }
         }
         more
@@ -105,6 +176,7 @@ impl VfsServer {
 impl Component for VfsServer {
     fn notified(&mut self, channels: ChannelSet) -> Option<Channel> {
         self.wakeups += 1;
+        self.shared.take_releases();
         let everybody = ChannelSet(u64::MAX);
         let mut who = channels;
         loop {

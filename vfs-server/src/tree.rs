@@ -1,29 +1,30 @@
-//! The tree that clients see: file systems on one another, and the walk along
-//! a path.
+//! The tree that clients see: file systems on one another, the walk along a
+//! path, and what may be done with what is found.
+
+mod names;
+mod open;
+mod walk;
 
 use alloc::{boxed::Box, vec::Vec};
 
 use strait_abi::{
     Errno,
-    vfs::{NAME_MAX, PATH_MAX, Stat, kind, mode},
+    vfs::{PATH_MAX, Stat, StatVfs, kind, mode},
 };
 
-use crate::file_system::{Entry, FileSystem, Node, Window};
+pub use open::Opened;
+pub use walk::{Last, Links, Resolved};
+
+use crate::{
+    file_system::{Entry, FileSystem, Node, Window},
+    identity::{Caller, Rights},
+};
 
 /// A file anywhere in the tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     mount: usize,
     node: Node,
-}
-
-/// Where a path leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target<'a> {
-    /// To this file.
-    Exists(Place),
-    /// The last name is not there, but the directory is.
-    Missing(Place, &'a [u8]),
 }
 
 struct Mount {
@@ -43,17 +44,23 @@ impl Tree {
         Self { mounts: alloc::vec![Mount { file_system: root, covers: None }] }
     }
 
-    /// Puts a file system over the directory at `path`. EBUSY if there is one
-    /// already.
+    /// Puts a file system over the directory at `path`, whose last part is made
+    /// if need be. EBUSY if there is one already. Only before the first client
+    /// is served.
     pub fn mount(&mut self, path: &[u8], file_system: Box<dyn FileSystem>) -> Result<(), Errno> {
-        let covers = self.find(self.root(), path)?;
-        if !self.is_directory(covers)? {
+        let mut here = self.root();
+        for name in path.split(|&b| b == b'/').filter(|n| !n.is_empty()) {
+            let node = self.fs(here).mount_point(here.node, name)?;
+            here = self.uppermost(Place { node, ..here });
+        }
+        if !self.is_directory(here)? {
             return Err(Errno::ENOTDIR);
         }
-        if covers.node == self.mounts[covers.mount].file_system.root() {
+        if here.node == self.mounts[here.mount].file_system.root() {
             return Err(Errno::EBUSY);
         }
-        self.mounts.push(Mount { file_system, covers: Some(covers) });
+        self.fs(here).hold(here.node);
+        self.mounts.push(Mount { file_system, covers: Some(here) });
         Ok(())
     }
 
@@ -66,50 +73,6 @@ impl Tree {
         &mut *self.mounts[place.mount].file_system
     }
 
-    /// The file at `path`, from the directory `start` on.
-    pub fn find(&mut self, start: Place, path: &[u8]) -> Result<Place, Errno> {
-        match self.walk(start, path)? {
-            Target::Exists(place) => Ok(place),
-            Target::Missing(..) => Err(Errno::ENOENT),
-        }
-    }
-
-    /// Goes along `path`: at most [`PATH_MAX`] bytes, so at most half as many
-    /// steps.
-    pub fn walk<'a>(&mut self, start: Place, path: &'a [u8]) -> Result<Target<'a>, Errno> {
-        if path.is_empty() {
-            return Err(Errno::ENOENT);
-        }
-        if path.len() > PATH_MAX {
-            return Err(Errno::ENAMETOOLONG);
-        }
-        if path.contains(&0) {
-            return Err(Errno::EINVAL);
-        }
-        let mut here = if path[0] == b'/' { self.root() } else { start };
-        let wants_directory = path.ends_with(b"/");
-        let mut names = path.split(|&b| b == b'/').filter(|n| !n.is_empty()).peekable();
-        while let Some(name) = names.next() {
-            if name.len() > NAME_MAX {
-                return Err(Errno::ENAMETOOLONG);
-            }
-            let last = names.peek().is_none();
-            here = match name {
-                b"." if self.is_directory(here)? => here,
-                b".." if self.is_directory(here)? => self.parent(here)?,
-                b"." | b".." => return Err(Errno::ENOTDIR),
-                _ => match self.fs(here).lookup(here.node, name) {
-                    Err(Errno::ENOENT) if last && !wants_directory => return Ok(Target::Missing(here, name)),
-                    found => self.uppermost(Place { node: found?, ..here }),
-                },
-            };
-        }
-        if wants_directory && !self.is_directory(here)? {
-            return Err(Errno::ENOTDIR);
-        }
-        Ok(Target::Exists(here))
-    }
-
     /// The root of what is mounted on `place`, if anything.
     fn uppermost(&self, mut place: Place) -> Place {
         // A mount covers a place of an earlier one, so one pass is enough.
@@ -119,6 +82,13 @@ impl Tree {
             }
         }
         place
+    }
+
+    /// EBUSY if something is mounted there, or it is a root itself.
+    fn check_idle(&self, place: Place) -> Result<(), Errno> {
+        let covered = self.mounts.iter().any(|m| m.covers == Some(place));
+        let root = self.mounts[place.mount].file_system.root() == place.node;
+        if covered || root { Err(Errno::EBUSY) } else { Ok(()) }
     }
 
     /// The directory that `directory` is in; of the root, the root.
@@ -135,6 +105,36 @@ impl Tree {
         Ok(self.uppermost(Place { node, ..here }))
     }
 
+    /// The absolute path of a directory. ENOENT if it was removed; ERANGE if
+    /// the path is longer than PATH_MAX.
+    pub fn path_of(&mut self, directory: Place) -> Result<Vec<u8>, Errno> {
+        // From the end to the beginning: parts, each written backwards.
+        let mut path = Vec::new();
+        let mut here = directory;
+        loop {
+            while here.node == self.mounts[here.mount].file_system.root() {
+                match self.mounts[here.mount].covers {
+                    Some(covered) => here = covered,
+                    None => {
+                        if path.is_empty() {
+                            path.push(b'/');
+                        }
+                        path.reverse();
+                        return Ok(path);
+                    }
+                }
+            }
+            let start = path.len();
+            self.fs(here).name(here.node, &mut path)?;
+            path[start..].reverse();
+            path.push(b'/');
+            if path.len() > PATH_MAX {
+                return Err(Errno::ERANGE);
+            }
+            here = Place { node: self.fs(here).parent(here.node)?, ..here };
+        }
+    }
+
     /// Whether it is a directory.
     pub fn is_directory(&mut self, place: Place) -> Result<bool, Errno> {
         Ok(self.stat(place)?.mode & mode::FORMAT == mode::DIRECTORY)
@@ -145,9 +145,41 @@ impl Tree {
         self.mounts[place.mount].file_system.is_constant()
     }
 
+    /// EACCES if the file's permission bits do not allow `rights`; EROFS if
+    /// that is to write and the file system cannot be written.
+    pub fn check(&mut self, caller: &Caller, place: Place, rights: Rights) -> Result<Stat, Errno> {
+        let stat = self.stat(place)?;
+        // What passes through FIFOs and sockets is not in the file system.
+        let content = matches!(stat.mode & mode::FORMAT, mode::REGULAR | mode::DIRECTORY | mode::SYMLINK);
+        if rights.writes() && content {
+            self.check_writable(place)?;
+        }
+        caller.check(&stat, rights)?;
+        Ok(stat)
+    }
+
+    fn check_writable(&mut self, place: Place) -> Result<(), Errno> {
+        if self.fs(place).is_read_only() { Err(Errno::EROFS) } else { Ok(()) }
+    }
+
     /// What is known of it.
     pub fn stat(&mut self, place: Place) -> Result<Stat, Errno> {
         Ok(Stat { dev: place.mount as u32 + 1, ..self.fs(place).stat(place.node)? })
+    }
+
+    /// See [`FileSystem::stat_vfs`].
+    pub fn stat_vfs(&mut self, caller: &Caller, place: Place) -> StatVfs {
+        StatVfs { fsid: place.mount as u64 + 1, ..self.fs(place).stat_vfs(caller) }
+    }
+
+    /// See [`FileSystem::hold`].
+    pub fn hold(&mut self, place: Place) {
+        self.fs(place).hold(place.node);
+    }
+
+    /// See [`FileSystem::release`].
+    pub fn release(&mut self, place: Place) {
+        self.fs(place).release(place.node);
     }
 
     /// See [`FileSystem::read`].
@@ -155,21 +187,50 @@ impl Tree {
         self.fs(place).read(place.node, offset, into)
     }
 
-    /// See [`FileSystem::create`].
-    pub fn create(&mut self, directory: Place, name: &[u8], mode: u32) -> Result<Place, Errno> {
-        Ok(Place { node: self.fs(directory).create(directory.node, name, mode)?, ..directory })
+    /// See [`FileSystem::write`].
+    pub fn write(&mut self, caller: &Caller, place: Place, offset: u64, from: Window) -> Result<usize, Errno> {
+        self.fs(place).write(caller, place.node, offset, from)
     }
 
-    /// See [`FileSystem::open_for_writing`].
-    pub fn open_for_writing(&mut self, place: Place, truncate: bool) -> Result<(), Errno> {
-        self.fs(place).open_for_writing(place.node, truncate)
+    /// See [`FileSystem::truncate`].
+    pub fn truncate(&mut self, caller: &Caller, place: Place, size: u64) -> Result<(), Errno> {
+        self.fs(place).truncate(caller, place.node, size)
+    }
+
+    /// See [`FileSystem::sync`].
+    pub fn sync(&mut self, place: Place) -> Result<(), Errno> {
+        self.fs(place).sync(place.node)
+    }
+
+    /// See [`FileSystem::read_link`].
+    pub fn read_link(&mut self, place: Place) -> Result<Vec<u8>, Errno> {
+        let mut target = Vec::new();
+        self.fs(place).read_link(place.node, &mut target)?;
+        Ok(target)
+    }
+
+    /// chmod(2).
+    pub fn change_mode(&mut self, caller: &Caller, place: Place, permissions: u32) -> Result<(), Errno> {
+        self.check_writable(place)?;
+        let stat = self.stat(place)?;
+        if !caller.owns(&stat) {
+            return Err(Errno::EPERM);
+        }
+        // Only members of the group may mark a file with it.
+        let foreign = !caller.is_root() && caller.gid != stat.gid;
+        let permissions = if foreign { permissions & !mode::SETGID } else { permissions };
+        self.fs(place).change_mode(caller, place.node, permissions)
     }
 
     /// As [`FileSystem::list`], with `.` and `..`.
     pub fn list(&mut self, directory: Place, from: u64, emit: &mut dyn FnMut(Entry<'_>) -> bool) -> Result<(), Errno> {
         const DOTS: u64 = 2;
-        if !self.is_directory(directory)? {
+        let stat = self.stat(directory)?;
+        if stat.mode & mode::FORMAT != mode::DIRECTORY {
             return Err(Errno::ENOTDIR);
+        }
+        if stat.nlink == 0 {
+            return Err(Errno::ENOENT);
         }
         for (name, next) in [(&b"."[..], 1), (b"..", DOTS)] {
             if from < next {

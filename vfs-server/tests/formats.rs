@@ -5,14 +5,15 @@ mod common;
 use common::*;
 use strait_vfs_server::{
     archive::{Archive, ArchiveError, MAX_NODES},
+    identity::Caller,
     tar::{Kind, Reader},
-    tree::Tree,
+    tree::{Links, Tree},
 };
 
 fn exists(tar: &[u8], path: &str) -> Option<u64> {
     let mut tree = Tree::new(Box::new(Archive::new(memory(tar), tar.len()).unwrap()));
     let root = tree.root();
-    let place = tree.find(root, path.as_bytes()).ok()?;
+    let place = tree.find(&Caller { payer: 0, uid: 0, gid: 0, now: 0 }, root, path.as_bytes(), Links::Follow).ok()?;
     Some(tree.stat(place).unwrap().size)
 }
 

@@ -63,7 +63,7 @@ fn open_says_what_is_wrong() {
         (b"nothing/x", 0, Errno::ENOENT),
         (b"nothing", open::CREAT, Errno::EROFS),
         (b"nothing", open::CREAT | open::WRONLY, Errno::EROFS),
-        (b"nothing/", open::CREAT, Errno::ENOENT),
+        (b"nothing/", open::CREAT, Errno::EISDIR),
         (b"empty", open::CREAT | open::EXCL, Errno::EEXIST),
         (b"index.html/", 0, Errno::ENOTDIR),
         (b"index.html/.", 0, Errno::ENOTDIR),
@@ -129,9 +129,10 @@ fn stats() {
 fn lists_directories() {
     let Setup { mut server, mut client, .. } = setup(&sample());
     let (d, r) = (kind::DIRECTORY, kind::REGULAR);
-    let expected: Vec<_> = [(".", d), ("..", d), ("a", d), ("big", r), ("empty", r), ("index.html", r), ("secret", r)]
-        .map(|(n, k)| (n.to_string(), k))
-        .into();
+    let expected: Vec<_> =
+        [(".", d), ("..", d), ("a", d), ("big", r), ("empty", r), ("index.html", r), ("secret", r), ("tmp", d)]
+            .map(|(n, k)| (n.to_string(), k))
+            .into();
     for len in [40, 41, 64, 100, 4096] {
         assert_eq!(client.list(&mut server, b"/", len).unwrap(), expected, "{len}");
     }
@@ -230,12 +231,12 @@ fn a_wrong_description_is_explained() {
     let m = leak_for_tests(64 * PAGE);
     let text = |env| start(env).err().unwrap().to_string();
     let mut env = environment(world, &sample(), &[("app", m)]);
-    env.config.channels.clear();
+    env.config.channels.retain(|c| c.peer != "app");
     assert!(text(env).contains("session `app_vfs`: no channel leads to `app`"));
     let env = environment(world, &sample(), &[("app", leak_for_tests(PAGE))]);
     assert!(text(env).contains("64 KiB"));
     let mut env = environment(world, &sample(), &[("app", m)]);
-    env.config.regions.last_mut().unwrap().prefill = 0;
+    env.config.regions.iter_mut().find(|r| r.name == "vfs_archive").unwrap().prefill = 0;
     assert!(text(env).contains("prefill_path"));
     assert!(text(environment(world, &[7; 1024], &[])).contains("wrong checksum (header at byte 0)"));
 }

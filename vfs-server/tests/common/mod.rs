@@ -3,9 +3,12 @@
 
 use std::sync::Mutex;
 
-use strait_abi::vfs::{
-    Buffer, Command, Completion, DATA, ENTRIES, EntryHeader, ROOT, Receiver, Request, STAT_BYTES, Sender, Stat,
-    VERSION, VfsRegion,
+use strait_abi::{
+    Errno,
+    vfs::{
+        AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, Buffer, COUNTERS_BYTES, Command, Completion, Counters, DATA, ENTRIES,
+        EntryHeader, ROOT, Receiver, Request, STAT_BYTES, Sender, Stat, VERSION, VfsRegion, token,
+    },
 };
 use strait_pd::{Channel, ChannelConfig, ChannelSet, Component, Config, Environment, Message, Pd, RegionConfig};
 use strait_ring::{
@@ -80,7 +83,10 @@ impl Pd for World {
         self.0.lock().unwrap().push(channel.index());
     }
     fn irq_ack(&self, _: Channel) {}
-    fn call(&self, _: Channel, _: &mut Message) {}
+    /// Entropy.
+    fn call(&self, _: Channel, message: &mut Message) {
+        *message = Message::from_words(0, &[3, 4]);
+    }
     fn wait(&self) -> ChannelSet {
         ChannelSet::EMPTY
     }
@@ -105,10 +111,14 @@ pub fn environment(world: &'static World, archive: &[u8], clients: &[(&str, Shar
     let names: Vec<String> = clients.iter().map(|(n, _)| format!("{n}_vfs")).collect();
     let mut shared: Vec<(&str, SharedMemory)> = names.iter().zip(clients).map(|(n, (_, m))| (n.as_str(), *m)).collect();
     shared.push(("vfs_archive", archive_memory));
+    shared.push(("vfs_tokens", leak_for_tests(token::REGION_BYTES)));
     let mut regions: Vec<_> = names.iter().map(|n| region(n, 0)).collect();
     regions.push(region("vfs_archive", archive.len()));
-    let channels =
-        (0..).zip(clients).map(|(id, (peer, _))| ChannelConfig { peer: (*peer).into(), id, can_call: false });
+    regions.push(region("vfs_tokens", 0));
+    let channels = (0..)
+        .zip(clients)
+        .map(|(id, (peer, _))| ChannelConfig { peer: (*peer).into(), id, can_call: false })
+        .chain([ChannelConfig { peer: "entropy_driver".into(), id: 40, can_call: true }]);
     let config = Config {
         name: "vfs_server".into(),
         regions,
@@ -246,3 +256,143 @@ pub fn setup(archive: &[u8]) -> Setup {
 }
 
 pub const FULL: u32 = ENTRIES;
+
+/// What an operation gives, as a call would.
+pub type Outcome = Result<i64, Errno>;
+
+/// Calls by path, as a client's library makes them.
+impl Client {
+    /// Submits, has the server run, takes the result.
+    pub fn ask(&mut self, server: &mut VfsServer, request: Request) -> Outcome {
+        let result = self.run(server, request).result;
+        if result < 0 { Err(Errno::from_raw(result.unsigned_abs())) } else { Ok(result) }
+    }
+
+    fn two(&self, first: &str, second: &str) -> (Buffer, Buffer) {
+        (self.data(0, first.as_bytes()), self.data(4096, second.as_bytes()))
+    }
+
+    pub fn create(&mut self, server: &mut VfsServer, path: &str, flags: u32, mode: u32) -> Outcome {
+        let path = self.data(0, path.as_bytes());
+        self.ask(server, Request::Open { directory: ROOT, path, flags, mode })
+    }
+
+    pub fn close(&mut self, server: &mut VfsServer, file: i64) -> Outcome {
+        self.ask(server, Request::Close { file: file as u32 })
+    }
+
+    pub fn write_at(&mut self, server: &mut VfsServer, file: i64, offset: u64, bytes: &[u8], flags: u32) -> Outcome {
+        let from = self.data(8192, bytes);
+        self.ask(server, Request::Write { file: file as u32, flags, offset, from })
+    }
+
+    pub fn read_at(&mut self, server: &mut VfsServer, file: i64, offset: u64, len: u32) -> Result<Vec<u8>, Errno> {
+        let into = Buffer { offset: (DATA + 8192) as u32, len };
+        let n = self.ask(server, Request::Read { file: file as u32, offset, into })?;
+        Ok(self.fetch(Buffer { len: n as u32, ..into }))
+    }
+
+    pub fn truncate(&mut self, server: &mut VfsServer, file: i64, size: u64) -> Outcome {
+        self.ask(server, Request::Truncate { file: file as u32, size })
+    }
+
+    pub fn mkdir(&mut self, server: &mut VfsServer, path: &str, mode: u32) -> Outcome {
+        let path = self.data(0, path.as_bytes());
+        self.ask(server, Request::MakeDirectory { directory: ROOT, path, mode })
+    }
+
+    pub fn mknod(&mut self, server: &mut VfsServer, path: &str, mode: u32) -> Outcome {
+        let path = self.data(0, path.as_bytes());
+        self.ask(server, Request::MakeNode { directory: ROOT, path, mode })
+    }
+
+    pub fn unlink(&mut self, server: &mut VfsServer, path: &str) -> Outcome {
+        let path = self.data(0, path.as_bytes());
+        self.ask(server, Request::Unlink { directory: ROOT, path, flags: 0 })
+    }
+
+    pub fn rmdir(&mut self, server: &mut VfsServer, path: &str) -> Outcome {
+        let path = self.data(0, path.as_bytes());
+        self.ask(server, Request::Unlink { directory: ROOT, path, flags: AT_REMOVEDIR })
+    }
+
+    pub fn symlink(&mut self, server: &mut VfsServer, target: &str, path: &str) -> Outcome {
+        let (target, path) = self.two(target, path);
+        self.ask(server, Request::SymbolicLink { target, directory: ROOT, path })
+    }
+
+    pub fn readlink(&mut self, server: &mut VfsServer, path: &str) -> Result<String, Errno> {
+        let path = self.data(0, path.as_bytes());
+        let into = Buffer { offset: (DATA + 8192) as u32, len: 4096 };
+        let n = self.ask(server, Request::ReadLink { directory: ROOT, path, into })?;
+        Ok(String::from_utf8(self.fetch(Buffer { len: n as u32, ..into })).unwrap())
+    }
+
+    pub fn link(&mut self, server: &mut VfsServer, path: &str, to: &str) -> Outcome {
+        let (path, to) = self.two(path, to);
+        self.ask(server, Request::Link { directory: ROOT, path, to_directory: ROOT, to, flags: 0 })
+    }
+
+    pub fn rename(&mut self, server: &mut VfsServer, path: &str, to: &str) -> Outcome {
+        let (path, to) = self.two(path, to);
+        self.ask(server, Request::Rename { directory: ROOT, path, to_directory: ROOT, to, flags: 0 })
+    }
+
+    pub fn chmod(&mut self, server: &mut VfsServer, path: &str, mode: u32) -> Outcome {
+        let path = self.data(0, path.as_bytes());
+        self.ask(server, Request::ChangeMode { directory: ROOT, path, flags: 0, mode })
+    }
+
+    pub fn access(&mut self, server: &mut VfsServer, path: &str, mode: u32) -> Outcome {
+        let path = self.data(0, path.as_bytes());
+        self.ask(server, Request::Access { directory: ROOT, path, flags: 0, mode })
+    }
+
+    pub fn lstat(&mut self, server: &mut VfsServer, path: &str) -> Result<Stat, Errno> {
+        self.stat_with(server, path, AT_SYMLINK_NOFOLLOW)
+    }
+
+    pub fn stat_with(&mut self, server: &mut VfsServer, path: &str, flags: u32) -> Result<Stat, Errno> {
+        let path = self.data(0, path.as_bytes());
+        let into = Buffer { offset: (DATA + 8192) as u32, len: STAT_BYTES as u32 };
+        self.ask(server, Request::Stat { directory: ROOT, path, flags, into })?;
+        let mut stat = Stat::new_zeroed();
+        stat.as_mut_bytes().copy_from_slice(&self.fetch(into));
+        Ok(stat)
+    }
+
+    pub fn fstat(&mut self, server: &mut VfsServer, file: i64) -> Result<Stat, Errno> {
+        let into = Buffer { offset: (DATA + 8192) as u32, len: STAT_BYTES as u32 };
+        self.ask(server, Request::FileStat { file: file as u32, into })?;
+        let mut stat = Stat::new_zeroed();
+        stat.as_mut_bytes().copy_from_slice(&self.fetch(into));
+        Ok(stat)
+    }
+
+    pub fn counters(&mut self, server: &mut VfsServer) -> Counters {
+        let into = Buffer { offset: (DATA + 8192) as u32, len: COUNTERS_BYTES as u32 };
+        self.ask(server, Request::Counters { into }).unwrap();
+        let mut counters = Counters::new_zeroed();
+        counters.as_mut_bytes().copy_from_slice(&self.fetch(into));
+        counters
+    }
+
+    pub fn readiness(&self, file: i64) -> u32 {
+        self.region.readiness(file as u32).unwrap().load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// A server with two clients of different users, which have said hello, and
+/// these settings.
+pub fn two_clients(settings: &[(&str, &str)]) -> (VfsServer, Client, Client) {
+    let world: &'static World = Box::leak(Box::default());
+    let (a, b) = (leak_for_tests(128 * PAGE), leak_for_tests(128 * PAGE));
+    let mut env = environment(world, &sample(), &[("a", a), ("b", b)]);
+    env.config.settings = settings.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    let mut server = start(env).unwrap();
+    let (mut a, mut b) = (Client::new(a, 0), Client::new(b, 1));
+    for client in [&mut a, &mut b] {
+        assert_eq!(client.run(&mut server, Request::Hello { version: VERSION }).result, 0);
+    }
+    (server, a, b)
+}

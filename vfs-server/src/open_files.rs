@@ -1,0 +1,243 @@
+//! Open file descriptions: what is open, whoever has a handle for it.
+//!
+//! A description lives as long as a session has a handle for it, or it is on
+//! its way from one client to another (see [`Exports`]); the file that it
+//! stands for lives as long, with or without a name.
+
+use alloc::{collections::BTreeMap, vec::Vec};
+
+use strait_abi::{
+    Errno,
+    vfs::{Stat, mode, open, token::MAX_EXPORTS},
+};
+
+use crate::{
+    pipe::{End, PipeId, Pipes},
+    tree::{Opened, Place, Tree},
+};
+
+/// Number of a description.
+pub type FileId = u32;
+
+/// An open file description.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenFile {
+    /// Where it is in the tree; a pipe of pipe(2) is nowhere.
+    pub place: Option<Place>,
+    /// The end of the pipe that it is.
+    pub pipe: Option<(PipeId, End)>,
+    /// Whether it may be read.
+    pub readable: bool,
+    /// Whether it may be written.
+    pub writable: bool,
+    /// Whether it is a directory.
+    pub is_directory: bool,
+    /// Its position, once several clients share it.
+    pub position: u64,
+    /// Whether they do.
+    pub shared: bool,
+    /// Status flags, once several clients share it.
+    pub status: u32,
+    references: u32,
+}
+
+/// All descriptions.
+pub struct OpenFiles {
+    slots: Vec<Option<OpenFile>>,
+    free: Vec<FileId>,
+    /// The pipes of FIFOs that are open.
+    fifos: BTreeMap<Place, PipeId>,
+    /// Pipes.
+    pub pipes: Pipes,
+    /// What is under way.
+    pub exports: Exports,
+}
+
+impl OpenFiles {
+    /// None yet.
+    pub fn new(pipes: Pipes) -> Self {
+        Self { slots: Vec::new(), free: Vec::new(), fifos: BTreeMap::new(), pipes, exports: Exports::default() }
+    }
+
+    /// Descriptions that there are.
+    pub fn count(&self) -> u64 {
+        (self.slots.len() - self.free.len()) as u64
+    }
+
+    /// A description.
+    pub fn get(&self, id: FileId) -> Result<&OpenFile, Errno> {
+        self.slots.get(id as usize).and_then(|s| s.as_ref()).ok_or(Errno::EBADF)
+    }
+
+    /// A description, to be changed.
+    pub fn get_mut(&mut self, id: FileId) -> Result<&mut OpenFile, Errno> {
+        self.slots.get_mut(id as usize).and_then(|s| s.as_mut()).ok_or(Errno::EBADF)
+    }
+
+    /// Makes the description of what open(2) found. ENXIO for a FIFO that is to
+    /// be written, has no reader, and may not be waited for.
+    pub fn open(&mut self, tree: &mut Tree, opened: &Opened, flags: u32) -> Result<FileId, Errno> {
+        let access = flags & open::ACCMODE;
+        let path_only = flags & open::PATH != 0;
+        let readable = !path_only && access != open::WRONLY;
+        let writable = !path_only && access != open::RDONLY;
+        let format = opened.stat.mode & mode::FORMAT;
+        let mut pipe = None;
+        if format == mode::FIFO && !path_only {
+            let end = End { reads: readable, writes: writable };
+            pipe = Some((self.fifo(opened.place, end, flags & open::NONBLOCK != 0)?, end));
+        }
+        tree.hold(opened.place);
+        Ok(self.insert(OpenFile {
+            place: Some(opened.place),
+            pipe,
+            readable,
+            writable,
+            is_directory: format == mode::DIRECTORY,
+            position: 0,
+            shared: false,
+            status: 0,
+            references: 1,
+        }))
+    }
+
+    fn fifo(&mut self, place: Place, end: End, nonblocking: bool) -> Result<PipeId, Errno> {
+        let there = self.fifos.get(&place).copied();
+        let readers = there.map_or(0, |pipe| self.pipes.ends(pipe).0);
+        if nonblocking && end.writes && !end.reads && readers == 0 {
+            return Err(Errno::ENXIO);
+        }
+        let pipe = there.unwrap_or_else(|| self.pipes.make());
+        self.fifos.insert(place, pipe);
+        self.pipes.open(pipe, end);
+        Ok(pipe)
+    }
+
+    /// pipe(2): the descriptions of its ends, to read and to write.
+    pub fn make_pipe(&mut self) -> (FileId, FileId) {
+        let pipe = self.pipes.make();
+        let mut open = |reads| {
+            let end = End { reads, writes: !reads };
+            self.pipes.open(pipe, end);
+            self.insert(OpenFile {
+                place: None,
+                pipe: Some((pipe, end)),
+                readable: reads,
+                writable: !reads,
+                is_directory: false,
+                position: 0,
+                shared: false,
+                status: 0,
+                references: 1,
+            })
+        };
+        (open(true), open(false))
+    }
+
+    fn insert(&mut self, file: OpenFile) -> FileId {
+        match self.free.pop() {
+            Some(free) => {
+                self.slots[free as usize] = Some(file);
+                free
+            }
+            None => {
+                self.slots.push(Some(file));
+                (self.slots.len() - 1) as FileId
+            }
+        }
+    }
+
+    /// One more has it.
+    pub fn retain(&mut self, id: FileId) -> Result<(), Errno> {
+        self.get_mut(id)?.references += 1;
+        Ok(())
+    }
+
+    /// One less has it; the last one closes it.
+    pub fn release(&mut self, tree: &mut Tree, id: FileId) {
+        let Ok(file) = self.get_mut(id) else { return };
+        file.references -= 1;
+        if file.references != 0 {
+            return;
+        }
+        let OpenFile { place, pipe, .. } = *file;
+        self.slots[id as usize] = None;
+        self.free.push(id);
+        if let Some((pipe, end)) = pipe {
+            self.pipes.close(pipe, end);
+            if let Some(place) = place
+                && self.pipes.ends(pipe) == (0, 0)
+            {
+                self.fifos.remove(&place);
+            }
+        }
+        if let Some(place) = place {
+            tree.release(place);
+        }
+    }
+
+    /// fstat(2).
+    pub fn stat(&self, tree: &mut Tree, id: FileId) -> Result<Stat, Errno> {
+        match self.get(id)?.place {
+            Some(place) => tree.stat(place),
+            None => Ok(Stat {
+                ino: u64::from(id) + 1,
+                mode: mode::FIFO | 0o600,
+                nlink: 1,
+                block_size: 4096,
+                ..Stat::default()
+            }),
+        }
+    }
+
+    /// Closes what has not arrived and will not: `number` names it.
+    pub fn drop_export(&mut self, tree: &mut Tree, number: u64) {
+        if let Some((file, _)) = self.exports.take(number) {
+            self.release(tree, file);
+        }
+    }
+
+    /// Closes all that `session` gave away and nobody has taken.
+    pub fn drop_exports_of(&mut self, tree: &mut Tree, session: usize) {
+        for number in self.exports.of(session) {
+            self.drop_export(tree, number);
+        }
+    }
+}
+
+/// Descriptions on their way from one client to another, each with its number,
+/// which a token carries. A number is never used again.
+#[derive(Default)]
+pub struct Exports {
+    under_way: BTreeMap<u64, (FileId, usize)>,
+    next: u64,
+}
+
+impl Exports {
+    /// How many `session` gave away.
+    pub fn count(&self, session: usize) -> usize {
+        self.under_way.values().filter(|(_, s)| *s == session).count()
+    }
+
+    fn of(&self, session: usize) -> Vec<u64> {
+        self.under_way.iter().filter(|(_, (_, s))| *s == session).map(|(n, _)| *n).collect()
+    }
+
+    /// ETOOMANYREFS if `session` has [`MAX_EXPORTS`] under way.
+    pub fn check(&self, session: usize) -> Result<(), Errno> {
+        if self.count(session) < MAX_EXPORTS { Ok(()) } else { Err(Errno::ETOOMANYREFS) }
+    }
+
+    /// Notes that `file`, retained for it, is under way from `session`.
+    pub fn put(&mut self, file: FileId, session: usize) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.under_way.insert(number, (file, session));
+        number
+    }
+
+    /// It has arrived: the description, retained, and who sent it.
+    pub fn take(&mut self, number: u64) -> Option<(FileId, usize)> {
+        self.under_way.remove(&number)
+    }
+}

@@ -1,0 +1,207 @@
+//! Commands on open files.
+
+use strait_abi::{
+    Errno,
+    vfs::{
+        Buffer, CONSTANT, CURRENT, EntryHeader, Handle, mode, open, seek,
+        token::{FILE, Token},
+    },
+};
+use zerocopy::{FromZeros, IntoBytes};
+
+use super::{DONE, Outcome, Session};
+use crate::{open_files::OpenFile, shared::Shared};
+
+impl Session {
+    pub(super) fn read(&mut self, shared: &mut Shared, handle: Handle, offset: u64, into: Buffer) -> Outcome {
+        let id = self.id(handle)?;
+        let file = *shared.files.get(id)?;
+        if !file.readable {
+            return Err(Errno::EBADF);
+        }
+        if file.is_directory {
+            return Err(Errno::EISDIR);
+        }
+        let window = self.window(into)?;
+        let (n, behind) = match (file.pipe, file.place) {
+            (Some((pipe, _)), _) => (shared.files.pipes.read(pipe, window)?, 0),
+            (None, Some(place)) => {
+                let at = position(&file, offset)?;
+                let n = shared.tree.read(place, at, window)?;
+                (n, at + n as u64)
+            }
+            (None, None) => return Err(Errno::EBADF),
+        };
+        if offset == CURRENT {
+            shared.files.get_mut(id)?.position = behind;
+        }
+        self.counters.bytes_read += n as u64;
+        Ok((n as i64, [behind, 0]))
+    }
+
+    pub(super) fn write(
+        &mut self,
+        shared: &mut Shared,
+        handle: Handle,
+        flags: u32,
+        offset: u64,
+        from: Buffer,
+    ) -> Outcome {
+        let id = self.id(handle)?;
+        let file = *shared.files.get(id)?;
+        if !file.writable {
+            return Err(Errno::EBADF);
+        }
+        if flags & !open::APPEND != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let caller = self.caller(shared);
+        let mut window = self.window(from)?;
+        let (n, behind) = match (file.pipe, file.place) {
+            (Some((pipe, _)), _) => (shared.files.pipes.write(pipe, window, caller.payer)?, 0),
+            (None, Some(place)) => {
+                let at = match flags & open::APPEND {
+                    0 => position(&file, offset)?,
+                    _ => shared.tree.stat(place)?.size,
+                };
+                let room = i64::MAX as u64 - at;
+                if room == 0 && !window.is_empty() {
+                    return Err(Errno::EFBIG);
+                }
+                window = window.cut(usize::try_from(room).unwrap_or(usize::MAX));
+                let n = shared.tree.write(&caller, place, at, window)?;
+                (n, at + n as u64)
+            }
+            (None, None) => return Err(Errno::EBADF),
+        };
+        if offset == CURRENT {
+            shared.files.get_mut(id)?.position = behind;
+        }
+        self.counters.bytes_written += n as u64;
+        Ok((n as i64, [behind, 0]))
+    }
+
+    pub(super) fn seek(&mut self, shared: &mut Shared, handle: Handle, offset: u64, whence: u32) -> Outcome {
+        let id = self.id(handle)?;
+        let file = *shared.files.get(id)?;
+        let Some(place) = file.place.filter(|_| file.pipe.is_none()) else { return Err(Errno::ESPIPE) };
+        let base = match whence {
+            seek::SET => 0,
+            seek::CUR => file.position,
+            seek::END => shared.tree.stat(place)?.size,
+            _ => return Err(Errno::EINVAL),
+        };
+        let to = base.checked_add_signed(offset as i64).ok_or(Errno::EINVAL)?;
+        let result = i64::try_from(to).map_err(|_| Errno::EOVERFLOW)?;
+        shared.files.get_mut(id)?.position = to;
+        Ok((result, [0; 2]))
+    }
+
+    pub(super) fn truncate(&mut self, shared: &mut Shared, handle: Handle, size: u64) -> Outcome {
+        let file = self.file(shared, handle)?;
+        let Some(place) = file.place.filter(|_| file.pipe.is_none()) else { return Err(Errno::EINVAL) };
+        if !file.writable || i64::try_from(size).is_err() {
+            return Err(Errno::EINVAL);
+        }
+        shared.tree.truncate(&self.caller(shared), place, size)?;
+        DONE
+    }
+
+    pub(super) fn list(&mut self, shared: &mut Shared, handle: Handle, from: u64, into: Buffer) -> Outcome {
+        let window = self.window(into)?;
+        let id = self.id(handle)?;
+        let file = *shared.files.get(id)?;
+        let directory = file.place.filter(|_| file.is_directory).ok_or(Errno::ENOTDIR)?;
+        if !file.readable {
+            return Err(Errno::EBADF);
+        }
+        let from_here = if from == CURRENT { file.position } else { from };
+        let (mut used, mut next, mut result) = (0, from_here, Ok(()));
+        shared.tree.list(directory, from_here, &mut |entry| {
+            let len = EntryHeader::record(entry.name.len());
+            if len > window.len() - used {
+                result = if used == 0 { Err(Errno::EINVAL) } else { Ok(()) };
+                return false;
+            }
+            let header = EntryHeader {
+                ino: entry.ino,
+                next: entry.next,
+                len: len as u16,
+                kind: entry.kind,
+                name_len: entry.name.len() as u8,
+                reserved: [0; 4],
+            };
+            let mut record = [0; EntryHeader::record(u8::MAX as usize)];
+            record[..EntryHeader::BYTES].copy_from_slice(header.as_bytes());
+            record[EntryHeader::BYTES..][..entry.name.len()].copy_from_slice(entry.name);
+            result = window.write(used, &record[..len]);
+            (used, next) = (used + len, entry.next);
+            result.is_ok()
+        })?;
+        result?;
+        if from == CURRENT {
+            shared.files.get_mut(id)?.position = next;
+        }
+        Ok((used as i64, [next, 0]))
+    }
+
+    pub(super) fn pipe(&mut self, shared: &mut Shared) -> Outcome {
+        self.check_free(2)?;
+        let (read, write) = shared.files.make_pipe();
+        let read = self.add_handle(shared, read)?;
+        let write = self.add_handle(shared, write)?;
+        Ok((read.into(), [write.into(), 0]))
+    }
+
+    pub(super) fn export(
+        &mut self,
+        shared: &mut Shared,
+        handle: Handle,
+        flags: u32,
+        offset: u64,
+        into: Buffer,
+    ) -> Outcome {
+        let id = self.id(handle)?;
+        shared.take_releases();
+        shared.files.exports.check(self.index)?;
+        let window = self.window(into)?;
+        let Some(tokens) = &shared.tokens else { return Err(Errno::EOPNOTSUPP) };
+        if window.len() < size_of::<Token>() {
+            return Err(Errno::EFAULT);
+        }
+        let file = shared.files.get_mut(id)?;
+        if !file.shared {
+            (file.shared, file.position, file.status) = (true, offset, flags);
+        }
+        shared.files.retain(id)?;
+        let number = shared.files.exports.put(id, self.index);
+        window.write(0, tokens.issue(FILE, number, "").as_bytes())?;
+        DONE
+    }
+
+    pub(super) fn import(&mut self, shared: &mut Shared, token: Buffer) -> Outcome {
+        self.check_free(1)?;
+        let tokens = shared.tokens.as_ref().ok_or(Errno::EOPNOTSUPP)?;
+        let mut shown = Token::new_zeroed();
+        self.window(token)?.read(0, shown.as_mut_bytes())?;
+        let number = tokens.check(&shown, FILE, "").map_err(|_| Errno::EBADF)?;
+        let (id, _) = shared.files.exports.take(number).ok_or(Errno::EBADF)?;
+        let handle = self.add_handle(shared, id)?;
+        let stat = shared.files.stat(&mut shared.tree, id)?;
+        let file = shared.files.get(id)?;
+        let constant = constant(shared, file, stat.mode);
+        Ok((handle.into(), [file.status.into(), u64::from(stat.mode) | constant]))
+    }
+}
+
+/// The position that a read or write means. EINVAL beyond what off_t has.
+fn position(file: &OpenFile, offset: u64) -> Result<u64, Errno> {
+    let at = if offset == CURRENT { file.position } else { offset };
+    if i64::try_from(at).is_err() { Err(Errno::EINVAL) } else { Ok(at) }
+}
+
+/// What [`CONSTANT`] says of what was opened.
+pub(super) fn constant(shared: &Shared, file: &OpenFile, mode: u32) -> u64 {
+    let regular = mode & mode::FORMAT == mode::REGULAR;
+    if regular && file.place.is_some_and(|p| shared.tree.is_constant(p)) { CONSTANT } else { 0 }
+}
