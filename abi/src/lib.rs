@@ -18,6 +18,7 @@ pub mod eth;
 pub mod log;
 pub mod net;
 pub mod policy;
+pub mod rights;
 pub mod session;
 pub mod socket;
 pub mod timer;

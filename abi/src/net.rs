@@ -151,20 +151,41 @@ pub enum Request<'a> {
         peek: bool,
     },
     /// sendmsg(2) on a stream: the control data that goes with the next byte
-    /// that is written to the tx ring.
+    /// that is written to the tx ring. Said again before that byte, it takes
+    /// the place of what was said before.
     SendControl {
         /// Which socket.
         socket: Handle,
+        /// Bytes of data that go with it, at least one.
+        bytes: u32,
         /// As in a `msghdr`, at most [`MAX_OPTION`] bytes.
         control: &'a [u8],
     },
     /// recvmsg(2): the control data that waits at the head of the rx ring.
-    /// Descriptors in it become handles of the caller. Reply: as in a `msghdr`.
+    /// Descriptors in it become handles of the caller. Reply: as in a `msghdr`,
+    /// and how many bytes of data belong to it, 0 for no limit: on a stream
+    /// one recvmsg(2) does not go beyond them.
     ReceiveControl {
         /// Which socket.
         socket: Handle,
         /// MSG_PEEK: it stays.
         peek: bool,
+    },
+    /// send(2) on a socket whose sends fail at once (AF_UNIX, SOCK_DGRAM): the
+    /// client has written one record to the tx ring. It is off the ring
+    /// afterwards, delivered or not. EAGAIN if the receiver has no room; then
+    /// an event tells when to try again.
+    Send {
+        /// Which socket.
+        socket: Handle,
+    },
+    /// Brings the rings of a socket that another session shares
+    /// ([`AWAY`](crate::session::status::AWAY)) here: its slot is as new, with
+    /// what is not yet read and not yet taken in it. ENOBUFS without pages for
+    /// that.
+    Acquire {
+        /// Which socket.
+        socket: Handle,
     },
 }
 

@@ -171,6 +171,9 @@ pub mod status {
     pub const CONTROL: u32 = 1 << 20;
     /// A stream: the peer has acknowledged all that was sent, and its end.
     pub const DRAINED: u32 = 1 << 21;
+    /// The socket is shared with another session, whose memory its rings are
+    /// in: [`Acquire`](crate::net::Request::Acquire) brings them here.
+    pub const AWAY: u32 = 1 << 22;
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ pub struct Session {
     /// When its sockets are looked at because pages were short; `u64::MAX` if
     /// they were not.
     pub relief: u64,
+    /// Descriptors in messages that it sent and nobody has received.
+    pub flying: usize,
 }
 
 impl Session {
@@ -54,16 +56,17 @@ impl Session {
             sockets: 0,
             ephemeral: 0,
             relief: u64::MAX,
+            flying: 0,
         }
     }
 
     /// Most sockets that it may own, connections that it has not accepted yet
     /// included.
-    fn quota(&self) -> usize {
+    pub fn quota(&self) -> usize {
         2 * self.slots.len()
     }
 
-    fn free_slot(&self) -> Option<u16> {
+    pub fn free_slot(&self) -> Option<u16> {
         self.slots.iter().position(Option::is_none).map(|i| i as u16)
     }
 }
@@ -89,6 +92,11 @@ pub struct Core {
     /// Sessions with events that they have not been notified of, a bit each.
     pub notify: u64,
     pub counters: Counters,
+    /// Sockets that nobody refers to any more: the turn closes them.
+    pub orphans: Vec<SocketId>,
+    /// Some sockets may only be referred to by messages that nobody can
+    /// receive.
+    pub cycles: bool,
 }
 
 impl Core {
@@ -118,6 +126,10 @@ impl Core {
             kind,
             protocol,
             open: true,
+            held: false,
+            aliases: Vec::new(),
+            flying: 0,
+            abandoned: false,
             slot: None,
             rings: None,
             status: 0,
@@ -146,6 +158,7 @@ impl Core {
             window: PAGE as u32,
         }));
         socket.slot = Some(number);
+        socket.held = true;
         session.slots[usize::from(number)] = Some(id);
         Ok(number)
     }
@@ -155,8 +168,7 @@ impl Core {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         let session = &mut self.sessions[socket.session];
         if let Some(mut rings) = socket.rings.take() {
-            rings.rx.close(&mut session.arena);
-            rings.tx.close(&mut session.arena);
+            rings.close(&mut session.arena);
         }
         if let Some(number) = socket.slot.take() {
             session.slots[usize::from(number)] = None;
@@ -195,7 +207,11 @@ impl Core {
     /// Tells the client that something changed at the socket.
     pub fn event(&mut self, id: SocketId) {
         let Some(socket) = self.sockets.get(id) else { return };
-        let Some(slot) = socket.slot.filter(|_| socket.open) else { return };
+        if !socket.aliases.is_empty() {
+            self.tell_aliases(id, true);
+        }
+        let Some(socket) = self.sockets.get(id) else { return };
+        let Some(slot) = socket.slot.filter(|_| socket.open && socket.held) else { return };
         self.sessions[socket.session].region.events().set(usize::from(slot));
         self.notify |= 1 << socket.session;
     }
@@ -210,6 +226,10 @@ impl Core {
         }
         let gained = status & !socket.status & (status::POLL | status::CONNECTED | status::WRSHUT | status::DRAINED);
         socket.status = status;
+        if !socket.aliases.is_empty() {
+            self.tell_aliases(id, false);
+        }
+        let socket = &self.sockets[id];
         if let Some(rings) = &socket.rings {
             rings.slot.status.store(status, core::sync::atomic::Ordering::Release);
             if gained != 0 {

@@ -39,16 +39,10 @@ impl Answer {
     }
 }
 
-fn find(core: &Core, session: usize, handle: Handle) -> Result<SocketId, Errno> {
-    let id = core.sessions[session].slots.get(usize::from(handle)).copied().flatten().ok_or(Errno::EBADF)?;
-    // A socket that was closed keeps its place until its data is out.
-    core.sockets.get(id).filter(|s| s.open).map(|_| id).ok_or(Errno::EBADF)
-}
-
 /// Serves one call of a session.
 pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &Request<'_>) -> Result<Answer, Errno> {
     let with = |core: &Core, handle: Handle| {
-        let id = find(core, session, handle)?;
+        let id = core.find(session, handle)?;
         Ok::<_, Errno>((id, core.sockets[id].family))
     };
     match *request {
@@ -75,7 +69,9 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
         }
         Request::Close { socket } => {
             let (id, family) = with(core, socket)?;
-            close(core, families, id, family);
+            if core.release(id, session) {
+                close(core, families, id, family);
+            }
         }
         Request::Bind { socket, address } => {
             let (id, family) = with(core, socket)?;
@@ -88,7 +84,10 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
             // Linux: SOMAXCONN.
             let backlog = backlog.min(4096);
             match core.queue(id) {
-                Some(queue) => queue.backlog = backlog,
+                Some(queue) => {
+                    queue.backlog = backlog;
+                    families.get(family).relisten(core, id);
+                }
                 None => {
                     let queue =
                         ConnectionQueue { backlog, incomplete: Default::default(), complete: Default::default() };
@@ -169,23 +168,32 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
             return Ok(answer);
         }
         Request::SendUrgent { socket, bytes } => {
-            let (id, family) = with(core, socket)?;
+            let (id, family) = at_home(core, session, socket)?;
             families.get(family).send_urgent(core, id, bytes)?;
         }
         Request::ReceiveUrgent { socket, peek } => {
-            let (id, family) = with(core, socket)?;
+            let (id, family) = at_home(core, session, socket)?;
             let byte = families.get(family).receive_urgent(core, id, peek)?;
             return Ok(Answer::EMPTY.with(&[byte]));
         }
-        Request::SendControl { socket, control } => {
-            let (id, family) = with(core, socket)?;
-            families.get(family).send_control(core, id, control)?;
+        Request::SendControl { socket, bytes, control } => {
+            let (id, family) = at_home(core, session, socket)?;
+            families.get(family).send_control(core, id, bytes, control)?;
         }
         Request::ReceiveControl { socket, peek } => {
-            let (id, family) = with(core, socket)?;
+            let (id, family) = at_home(core, session, socket)?;
             let mut answer = Answer::EMPTY;
-            answer.len = families.get(family).receive_control(core, id, peek, &mut answer.bytes)?;
+            (answer.len, answer.value) = families.get(family).receive_control(core, id, peek, &mut answer.bytes)?;
             return Ok(answer);
+        }
+        Request::Send { socket } => {
+            let (id, family) = at_home(core, session, socket)?;
+            families.get(family).send(core, id)?;
+        }
+        Request::Acquire { socket } => {
+            let (id, family) = with(core, socket)?;
+            core.acquire(id, session)?;
+            families.get(family).doorbell(core, id);
         }
         Request::Counters => {
             (0..core.sessions.len()).for_each(|s| core.reclaim(s));
@@ -207,6 +215,13 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
     Ok(Answer::EMPTY)
 }
 
+/// A socket whose data the session moves: EAGAIN if its rings are elsewhere.
+fn at_home(core: &Core, session: usize, handle: Handle) -> Result<(SocketId, usize), Errno> {
+    let id = core.find(session, handle)?;
+    let socket = &core.sockets[id];
+    if socket.session == session { Ok((id, socket.family)) } else { Err(Errno::EAGAIN) }
+}
+
 /// A new socket and its handle.
 fn create(
     core: &mut Core,
@@ -226,10 +241,10 @@ fn create(
 }
 
 fn accept(core: &mut Core, families: &mut Registry, session: usize, socket: Handle) -> Result<Answer, Errno> {
-    let listener = find(core, session, socket)?;
+    let listener = core.find(session, socket)?;
     let queue = core.queue(listener).ok_or(Errno::EINVAL)?;
     let Some(id) = queue.complete.pop_front() else { return Err(Errno::EAGAIN) };
-    let handle = match core.attach(id) {
+    let handle = match core.adopt(id, session) {
         Ok(handle) => handle,
         Err(errno) => {
             // It stays at the head of the queue.
@@ -247,6 +262,22 @@ fn accept(core: &mut Core, families: &mut Registry, session: usize, socket: Hand
     Ok(Answer::number(handle.into()).with(peer.as_bytes()))
 }
 
+/// Closes the sockets that nobody refers to any more. Returns whether there
+/// were any.
+pub fn close_orphans(core: &mut Core, families: &mut Registry) -> bool {
+    let orphans = core.take_orphans();
+    let any = !orphans.is_empty();
+    for id in orphans {
+        if let Some(socket) = core.sockets.get(id)
+            && socket.open
+            && !core.is_referenced(id)
+        {
+            close(core, families, id, core.sockets[id].family);
+        }
+    }
+    any
+}
+
 fn close(core: &mut Core, families: &mut Registry, id: SocketId, family: usize) {
     let waiting: Vec<SocketId> = core.queue(id).map(|q| q.complete.drain(..).collect()).unwrap_or_default();
     for connection in waiting {
@@ -260,11 +291,31 @@ fn close(core: &mut Core, families: &mut Registry, id: SocketId, family: usize) 
 fn close_all(core: &mut Core, families: &mut Registry, session: usize) {
     let slots = core.sessions[session].slots.clone();
     for id in slots.into_iter().flatten() {
-        if let Some(socket) = core.sockets.get_mut(id).filter(|s| s.open) {
+        if core.sockets.get(id).is_some_and(|s| s.open && (s.session != session || s.held))
+            && core.release(id, session)
+            && let Some(socket) = core.sockets.get_mut(id)
+        {
             // What an earlier incarnation left is reset, not finished.
             socket.options.linger = (true, 0);
+            socket.abandoned = true;
             let family = socket.family;
             close(core, families, id, family);
+        }
+    }
+    core.forsake(session);
+    abandon(core, families, session);
+}
+
+/// Sockets that were closed before, whose data was still on its way from the
+/// session's memory.
+fn abandon(core: &mut Core, families: &mut Registry, session: usize) {
+    for slot in 0..core.sessions[session].slots.len() {
+        if let Some(id) = core.sessions[session].slots[slot]
+            && let Some(socket) = core.sockets.get_mut(id)
+            && !socket.open
+        {
+            socket.abandoned = true;
+            families.get(socket.family).doorbell(core, id);
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::{core::Core, socket::SocketId};
 pub fn register_all(registry: &mut Registry, core: &mut Core) {
     use strait_abi::address::{AF_INET, AF_INET6};
     registry.register(&[AF_INET, AF_INET6], Box::new(crate::inet::Inet::new(core)));
+    registry.register(&[strait_abi::address::AF_UNIX], Box::new(crate::unix::Unix::new()));
 }
 
 /// What a family does. Every call returns at once: what must wait gives EAGAIN
@@ -97,21 +98,30 @@ pub trait Family {
     }
 
     /// See [`Request::SendControl`](strait_abi::net::Request::SendControl).
-    fn send_control(&mut self, _core: &mut Core, _id: SocketId, _control: &[u8]) -> Result<(), Errno> {
+    fn send_control(&mut self, _core: &mut Core, _id: SocketId, _bytes: u32, _control: &[u8]) -> Result<(), Errno> {
         Err(Errno::EINVAL)
     }
 
     /// See [`Request::ReceiveControl`](strait_abi::net::Request::ReceiveControl).
-    /// Returns the bytes used.
+    /// Returns the bytes used of `control`, and the bytes of data that belong
+    /// to it.
     fn receive_control(
         &mut self,
         _core: &mut Core,
         _id: SocketId,
         _peek: bool,
         _control: &mut [u8],
-    ) -> Result<usize, Errno> {
-        Ok(0)
+    ) -> Result<(usize, u32), Errno> {
+        Ok((0, 0))
     }
+
+    /// See [`Request::Send`](strait_abi::net::Request::Send).
+    fn send(&mut self, _core: &mut Core, _id: SocketId) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// listen(2) once more; the engine has changed the backlog.
+    fn relisten(&mut self, _core: &mut Core, _id: SocketId) {}
 
     /// The client moved data in the rings of the socket.
     fn doorbell(&mut self, core: &mut Core, id: SocketId);

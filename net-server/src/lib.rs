@@ -23,9 +23,12 @@ mod hash;
 mod inet;
 mod link;
 mod policy;
+mod share;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod tokens;
+mod unix;
 
 use ::core::{fmt, str::FromStr};
 use alloc::{boxed::Box, format, string::String, vec::Vec};
@@ -157,6 +160,8 @@ pub fn start(env: Environment) -> Result<NetServer, StartError> {
         sessions: Vec::new(),
         notify: 0,
         counters: Counters::default(),
+        orphans: Vec::new(),
+        cycles: false,
     };
     let mut sessions = [None; strait_pd::MAX_CHANNELS];
     for region in &env.config.regions {
@@ -386,6 +391,7 @@ impl NetServer {
             for family in self.families.iter_mut() {
                 more |= family.settle(&mut self.core);
             }
+            more |= engine::close_orphans(&mut self.core, &mut self.families);
             more |= self.loopback();
             if let Some(dhcp) = &mut self.dhcp {
                 for frame in dhcp.out.drain(..) {

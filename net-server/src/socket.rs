@@ -1,6 +1,7 @@
 //! The part of a socket that all families share.
 
-use alloc::{boxed::Box, collections::VecDeque};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
+use core::sync::atomic::Ordering;
 
 use strait_abi::{
     Errno,
@@ -13,7 +14,7 @@ use strait_ring::{
     paged::{RING_BYTES, ServerConsumer, ServerProducer, Slot},
 };
 
-use crate::core::Core;
+use crate::{core::Core, share::Alias};
 
 /// A socket's number in the server.
 pub type SocketId = usize;
@@ -36,8 +37,16 @@ pub struct Socket {
     pub kind: u16,
     /// IPPROTO_TCP, ..., as the family chose it.
     pub protocol: u16,
-    /// The client has it open.
+    /// Somebody has it open: a client, or a message on its way.
     pub open: bool,
+    /// The client of `session` has a handle of it.
+    pub held: bool,
+    /// Further sessions that hold it.
+    pub aliases: Vec<Alias>,
+    /// Messages on their way that carry it.
+    pub flying: u32,
+    /// Its client is gone: what is on its way from it is not waited for.
+    pub abandoned: bool,
     /// Its place in the session region while it has one.
     pub slot: Option<u16>,
     /// Its rings while it has a slot.
@@ -69,6 +78,19 @@ pub struct Rings {
 }
 
 impl Rings {
+    /// Gives all pages back.
+    pub fn close(&mut self, arena: &mut Arena) {
+        self.rx.close(arena);
+        self.tx.close(arena);
+    }
+
+    /// The rings go elsewhere: says how far the client got in these, see
+    /// [`share`](crate::share).
+    pub fn freeze(&self) {
+        self.slot.rx_mark.store(self.rx.head(), Ordering::Relaxed);
+        self.slot.tx_limit.store(self.tx.tail(), Ordering::Release);
+    }
+
     /// Lets the client write more, up to `most` bytes that are not yet taken.
     /// Returns whether to tell it: if it waits and has room now.
     ///

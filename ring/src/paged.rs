@@ -440,9 +440,10 @@ pub struct ClientConsumer {
 }
 
 impl ClientConsumer {
-    /// The ring of a slot that the server just gave.
+    /// The ring of a slot that the server just gave. It goes on where the slot
+    /// says.
     pub fn new(memory: SharedMemory, slot: &'static Slot) -> Self {
-        Self { memory, slot, head: 0 }
+        Self { memory, slot, head: slot.rx_head.load(Ordering::Relaxed) }
     }
 
     /// Bytes that can be read now.
@@ -483,9 +484,10 @@ pub struct ClientProducer {
 }
 
 impl ClientProducer {
-    /// The ring of a slot that the server just gave.
+    /// The ring of a slot that the server just gave. It goes on where the slot
+    /// says.
     pub fn new(memory: SharedMemory, slot: &'static Slot) -> Self {
-        Self { memory, slot, tail: 0 }
+        Self { memory, slot, tail: slot.tx_tail.load(Ordering::Relaxed) }
     }
 
     /// Bytes that can be written now.
@@ -546,6 +548,8 @@ impl ClientProducer {
         self.slot.tx_tail.store(self.tail, Ordering::Release);
     }
 }
+
+mod transfer;
 
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -264,7 +264,7 @@ impl Process {
             return Err(if connected { Errno::EISCONN } else { Errno::EOPNOTSUPP });
         }
         if !control.is_empty() && from.len() != 0 {
-            self.send_control(socket, control, flags)?;
+            self.send_control(socket, from.len(), control, flags)?;
         }
         match socket.send_stream(from, 0, flags) {
             Ok(n) if n < from.len() && may_wait(socket, flags) => self.transmit_all(socket, from, n, flags),
@@ -276,14 +276,15 @@ impl Process {
     /// Control data of a stream goes with the first byte behind it, so there
     /// must be room for that.
     #[cold]
-    fn send_control(&self, socket: &Socket, control: &[u8], flags: u32) -> Result<(), Errno> {
+    fn send_control(&self, socket: &Socket, len: usize, control: &[u8], flags: u32) -> Result<(), Errno> {
         match socket.room_or_wish() {
             Err(Errno::EAGAIN) if may_wait(socket, flags) => {
                 self.until(socket.send_timeout.get(), || socket.room_or_wish())?
             }
             other => other?,
         };
-        socket.net.call(&Request::SendControl { socket: socket.handle, control }, |_| Ok(()))
+        let bytes = u32::try_from(len).unwrap_or(u32::MAX);
+        socket.net.call(&Request::SendControl { socket: socket.handle, bytes, control }, |_| Ok(()))
     }
 
     /// A stream send that waits is complete when all is written.

@@ -5,4 +5,6 @@ mod options;
 mod policy;
 mod tcp;
 mod udp;
+mod unix;
+mod unix_rights;
 mod world;

@@ -46,6 +46,8 @@ const DRIVER: u8 = 0;
 const TIMER: u8 = 1;
 const ENTROPY: u8 = 2;
 pub const CLIENT: u8 = 3;
+/// Another client, with a session of its own.
+pub const SECOND: u8 = 4;
 
 #[derive(Default)]
 struct State {
@@ -171,6 +173,7 @@ pub struct World {
     pub session: SessionRegion,
     /// Frames that the server sent to the peer.
     pub seen: Vec<Vec<u8>>,
+    pub second: SessionRegion,
     /// Decides about each frame: how many times it arrives.
     pub fate: Box<dyn FnMut() -> usize>,
     late: Option<Vec<u8>>,
@@ -210,6 +213,8 @@ impl World {
             names.iter().zip(sizes).map(|(n, s)| (*n, leak_for_tests(s))).collect();
         let memory = leak_for_tests(bytes);
         regions.push(("client_net", memory));
+        let second = leak_for_tests(bytes);
+        regions.push(("second_net", second));
         let config = PdConfig {
             name: "net_server".to_string(),
             regions: regions
@@ -227,6 +232,7 @@ impl World {
                 ("timer_driver", TIMER),
                 ("entropy_driver", ENTROPY),
                 ("client", CLIENT),
+                ("second", SECOND),
             ]
             .iter()
             .map(|(p, id)| ChannelConfig { peer: p.to_string(), id: *id, can_call: true })
@@ -259,6 +265,7 @@ impl World {
             wire,
             peer: Peer { interface, port, sockets: SocketSet::new(vec![]) },
             session: SessionRegion::new(memory).unwrap(),
+            second: SessionRegion::new(second).unwrap(),
             fate: Box::new(|| 1),
             seen: vec![],
             late: None,
@@ -273,8 +280,13 @@ impl World {
 
     /// A control call; the reply's value and bytes.
     pub fn call(&mut self, request: &Request<'_>) -> Result<(u32, Vec<u8>), Errno> {
+        self.call_of(CLIENT, request)
+    }
+
+    /// A control call of a client.
+    pub fn call_of(&mut self, client: u8, request: &Request<'_>) -> Result<(u32, Vec<u8>), Errno> {
         let mut message = request.encode().unwrap();
-        self.raw_call(&mut message);
+        self.server.protected(channel(client), &mut message);
         let mut buffer = [0; MESSAGE_BYTES];
         net::decode_reply(&message, &mut buffer).map(|r| (r.value, r.bytes.to_vec()))
     }
@@ -380,8 +392,12 @@ impl World {
     }
 
     pub fn attached(&self, handle: u16) -> ClientSocket {
-        let slot = self.session.slot(handle.into()).unwrap();
-        let memory = self.session.memory();
+        Self::attached_in(&self.session, handle)
+    }
+
+    pub fn attached_in(session: &SessionRegion, handle: u16) -> ClientSocket {
+        let slot = session.slot(handle.into()).unwrap();
+        let memory = session.memory();
         ClientSocket { handle, rx: ClientConsumer::new(memory, slot), tx: ClientProducer::new(memory, slot) }
     }
 
@@ -407,6 +423,15 @@ impl World {
         };
         if rung {
             self.wake(CLIENT);
+        }
+    }
+
+    /// A client rang a doorbell, and the server is told at once.
+    pub fn ring_of(&mut self, client: u8, handle: u16) {
+        let session = if client == CLIENT { self.session } else { self.second };
+        session.doorbells().set(handle.into());
+        if session.to_server().raise() {
+            self.wake(client);
         }
     }
 

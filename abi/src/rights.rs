@@ -1,0 +1,14 @@
+//! SCM_RIGHTS between a client and `net_server`: the value of the item is a
+//! sequence of words of four bytes. A socket is one word, its handle; a file is
+//! [`FILE`] and the 16 bytes of number and code of a token of `vfs_server`
+//! ([`crate::vfs`]).
+
+/// Set in a word: the description has O_NONBLOCK.
+pub const NONBLOCK: u32 = 1 << 30;
+/// Set in a word: a file, whose token follows.
+pub const FILE: u32 = 1 << 31;
+/// Bytes of the token.
+pub const TOKEN_BYTES: usize = 16;
+/// Most bytes of such a value: 48 sockets. (Linux allows 253 descriptors in a
+/// message; here they must fit a call.)
+pub const MAX_BYTES: usize = 192;

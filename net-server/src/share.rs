@@ -1,0 +1,316 @@
+//! Sockets that several sessions hold, and sockets on their way from one to
+//! another (SCM_RIGHTS).
+//!
+//! An open socket has one *home*: the session in whose memory its rings are.
+//! Every further session that holds it has an *alias*: a slot of its own whose
+//! status says [`AWAY`](status::AWAY). A client that wants to move data there
+//! *acquires* the socket first: the rings move into its memory, with what is
+//! in them, and the former home becomes an alias. So nobody ever sees another
+//! client's memory, and who shares no socket pays nothing.
+//!
+//! A former home may be in the middle of a read or write when its rings leave.
+//! Its pages stay as they are until it acquires or closes the socket, and its
+//! slot says how far it got: `tx_limit` is the end of what the server took,
+//! `rx_mark` the begin of what it has not read. What lies beyond it does again.
+//!
+//! A socket lives as long as a session holds it or a message on its way does
+//! (`flying`). What flies is charged to the session that sent it.
+
+use alloc::{boxed::Box, vec::Vec};
+use core::sync::atomic::{Ordering, fence};
+
+use strait_abi::{Errno, session::status};
+use strait_ring::{
+    PAGE,
+    paged::{ServerConsumer, ServerProducer},
+};
+
+use crate::{
+    core::Core,
+    socket::{Rings, SocketId},
+};
+
+/// A session that holds a socket whose rings are elsewhere.
+pub struct Alias {
+    pub session: usize,
+    pub slot: u16,
+    /// Rings that left, as long as their client may still be at work in them.
+    ghost: Option<Box<Rings>>,
+}
+
+/// A socket on its way in a message.
+#[derive(Debug)]
+pub struct Flight {
+    pub socket: SocketId,
+    /// The session that it is charged to.
+    session: usize,
+}
+
+impl Core {
+    /// The socket that a session's client calls `handle`; EBADF if there is
+    /// none.
+    pub fn find(&self, session: usize, handle: u16) -> Result<SocketId, Errno> {
+        let id = self.sessions[session].slots.get(usize::from(handle)).copied().flatten().ok_or(Errno::EBADF)?;
+        // A socket that was closed keeps its place until its data is out.
+        let held = |s: &crate::socket::Socket| s.open && (s.session != session || s.held && s.slot == Some(handle));
+        self.sockets.get(id).filter(|s| held(s)).map(|_| id).ok_or(Errno::EBADF)
+    }
+
+    /// Whether a client or a message holds the socket.
+    pub fn is_referenced(&self, id: SocketId) -> bool {
+        self.sockets.get(id).is_some_and(|s| s.held || s.flying != 0 || !s.aliases.is_empty())
+    }
+
+    /// Gives the session a handle of a socket that flew or was just made: the
+    /// one that it has, if it has one. EMFILE without a free slot, ENOBUFS if it
+    /// owns too many sockets or has no pages for the data.
+    pub fn adopt(&mut self, id: SocketId, session: usize) -> Result<u16, Errno> {
+        let socket = self.sockets.get_mut(id).ok_or(Errno::EBADF)?;
+        if socket.session == session {
+            if let Some(slot) = socket.slot {
+                socket.held = true;
+                return Ok(slot);
+            }
+            return self.attach(id);
+        }
+        if let Some(alias) = socket.aliases.iter().find(|a| a.session == session) {
+            return Ok(alias.slot);
+        }
+        let slot = self.sessions[session].free_slot().ok_or(Errno::EMFILE)?;
+        self.sessions[session].slots[usize::from(slot)] = Some(id);
+        let socket = &mut self.sockets[id];
+        socket.aliases.push(Alias { session, slot, ghost: None });
+        let held = socket.held;
+        self.reset_alias(id, session, slot);
+        if !held && let Err(errno) = self.acquire(id, session) {
+            self.drop_alias(id, session);
+            return Err(errno);
+        }
+        Ok(slot)
+    }
+
+    fn reset_alias(&mut self, id: SocketId, session: usize, slot: u16) {
+        if let Some(shared) = self.sessions[session].region.slot(usize::from(slot)) {
+            shared.reset();
+            shared.status.store(self.alias_status(id), Ordering::Release);
+        }
+    }
+
+    /// What an alias is told: what it does not see in its own rings is in the
+    /// bits of poll(2).
+    fn alias_status(&self, id: SocketId) -> u32 {
+        let Some(socket) = self.sockets.get(id) else { return 0 };
+        let unread = socket.rings.as_ref().is_some_and(|r| r.rx.used() != 0);
+        let kept = status::POLL | status::CONNECTED | status::WRSHUT;
+        socket.status & kept | status::AWAY | if unread { status::IN } else { 0 }
+    }
+
+    /// Tells the aliases what changed.
+    #[cold]
+    pub fn tell_aliases(&mut self, id: SocketId, event: bool) {
+        let word = self.alias_status(id);
+        for alias in &self.sockets[id].aliases {
+            let region = &self.sessions[alias.session].region;
+            if let Some(slot) = region.slot(usize::from(alias.slot)) {
+                slot.status.store(word, Ordering::Release);
+            }
+            if event {
+                region.events().set(usize::from(alias.slot));
+                self.notify |= 1 << alias.session;
+            }
+        }
+    }
+
+    /// Moves the rings of a socket into the memory of a session that holds it.
+    pub fn acquire(&mut self, id: SocketId, session: usize) -> Result<(), Errno> {
+        let socket = self.sockets.get_mut(id).ok_or(Errno::EBADF)?;
+        if socket.session == session {
+            return Ok(());
+        }
+        let at = socket.aliases.iter().position(|a| a.session == session).ok_or(Errno::EBADF)?;
+        let (home, slot) = (socket.session, socket.aliases[at].slot);
+        if self.sessions[session].sockets >= self.sessions[session].quota() {
+            return Err(Errno::ENOBUFS);
+        }
+        if let Some(mut ghost) = socket.aliases[at].ghost.take() {
+            ghost.close(&mut self.sessions[session].arena);
+        }
+        let target = &mut self.sessions[session];
+        let shared = target.region.slot(usize::from(slot)).ok_or(Errno::EMFILE)?;
+        shared.reset();
+        let memory = target.region.memory();
+        let rings = match &mut socket.rings {
+            None => Rings {
+                slot: shared,
+                rx: ServerProducer::new(memory, shared),
+                tx: ServerConsumer::new(memory, shared),
+                window: PAGE as u32,
+            },
+            Some(old) => {
+                // From here on the former home sees that it is too late. What it
+                // did before is seen here.
+                old.slot.status.store(status::AWAY, Ordering::Release);
+                fence(Ordering::SeqCst);
+                // A client that lies here loses its own data.
+                let _ = (old.rx.reclaim(&mut self.sessions[home].arena), old.tx.available());
+                let target = &mut self.sessions[session];
+                let rx = old.rx.moved(memory, shared, &mut target.arena);
+                let tx = old.tx.moved(memory, shared, &mut target.arena);
+                let (rx, tx) = match (rx, tx) {
+                    (Some(rx), Some(tx)) => (rx, tx),
+                    (rx, tx) => {
+                        if let Some(mut rx) = rx {
+                            rx.close(&mut target.arena);
+                        }
+                        if let Some(mut tx) = tx {
+                            tx.close(&mut target.arena);
+                        }
+                        old.slot.status.store(socket.status, Ordering::Release);
+                        shared.status.store(status::AWAY, Ordering::Release);
+                        return Err(Errno::ENOBUFS);
+                    }
+                };
+                old.freeze();
+                Rings { slot: shared, rx, tx, window: PAGE as u32 }
+            }
+        };
+        let ghost = socket.rings.replace(Box::new(rings));
+        socket.aliases.remove(at);
+        let former = socket.slot.replace(slot);
+        socket.session = session;
+        let held = core::mem::replace(&mut socket.held, true);
+        shared.status.store(socket.status, Ordering::Release);
+        if let Some(former) = former {
+            if held {
+                socket.aliases.push(Alias { session: home, slot: former, ghost });
+            } else {
+                if let Some(mut ghost) = ghost {
+                    ghost.close(&mut self.sessions[home].arena);
+                }
+                self.sessions[home].slots[usize::from(former)] = None;
+            }
+        }
+        let ephemeral = usize::from(socket.ephemeral);
+        for (session, more) in [(home, false), (session, true)] {
+            let owner = &mut self.sessions[session];
+            let change = |n: usize, by| if more { n + by } else { n.saturating_sub(by) };
+            owner.sockets = change(owner.sockets, 1);
+            owner.ephemeral = change(owner.ephemeral, ephemeral);
+        }
+        if !self.sockets[id].aliases.is_empty() {
+            self.tell_aliases(id, false);
+        }
+        Ok(())
+    }
+
+    fn drop_alias(&mut self, id: SocketId, session: usize) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        let Some(at) = socket.aliases.iter().position(|a| a.session == session) else { return };
+        let mut alias = socket.aliases.remove(at);
+        if let Some(ghost) = &mut alias.ghost {
+            ghost.close(&mut self.sessions[session].arena);
+        }
+        self.sessions[session].slots[usize::from(alias.slot)] = None;
+    }
+
+    /// The session's client closed its handle. Returns whether that was the
+    /// last reference: then the socket is to be closed.
+    pub fn release(&mut self, id: SocketId, session: usize) -> bool {
+        let Some(socket) = self.sockets.get_mut(id) else { return false };
+        if socket.session != session {
+            self.drop_alias(id, session);
+        } else {
+            socket.held = false;
+            if let Some(heir) = socket.aliases.first().map(|a| a.session) {
+                // The rings follow a session that still holds it; what it has no
+                // pages for is lost.
+                if self.acquire(id, heir).is_err() {
+                    self.lose_rings(id);
+                    let _ = self.acquire(id, heir);
+                }
+            } else if socket.flying != 0 {
+                self.rest(id);
+            }
+        }
+        if !self.is_referenced(id) {
+            return true;
+        }
+        // It flies, and perhaps nobody will ever receive it.
+        self.cycles |= !self.sockets[id].held;
+        false
+    }
+
+    /// Nobody holds a socket that flies: its slot is given back if no data is
+    /// in it.
+    fn rest(&mut self, id: SocketId) {
+        let Some((rings, arena, _)) = self.rings(id) else { return };
+        let empty = rings.rx.reclaim(arena).is_ok() && rings.rx.used() == 0 && rings.tx.available() == Ok(0);
+        if empty {
+            self.detach(id);
+        }
+    }
+
+    fn lose_rings(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        if let Some(mut rings) = socket.rings.take() {
+            rings.close(&mut self.sessions[socket.session].arena);
+        }
+    }
+
+    /// The session begins anew: what it left in its memory of sockets that only
+    /// fly is lost.
+    pub fn forsake(&mut self, session: usize) {
+        for slot in 0..self.sessions[session].slots.len() {
+            if let Some(id) = self.sessions[session].slots[slot]
+                && self.sockets.get(id).is_some_and(|s| s.session == session && !s.held && s.flying != 0)
+            {
+                self.detach(id);
+            }
+        }
+    }
+
+    /// Puts a socket into a message of the session. ETOOMANYREFS if too many of
+    /// its are on their way.
+    pub fn take_off(&mut self, id: SocketId, session: usize) -> Result<Flight, Errno> {
+        self.charge_flight(session)?;
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.flying += 1;
+        }
+        Ok(Flight { socket: id, session })
+    }
+
+    /// The message is gone: received, or dropped with what was in it.
+    pub fn land(&mut self, flight: Flight) {
+        self.discharge_flight(flight.session);
+        let Some(socket) = self.sockets.get_mut(flight.socket) else { return };
+        socket.flying = socket.flying.saturating_sub(1);
+        if socket.flying == 0 && !socket.held && socket.aliases.is_empty() {
+            self.orphans.push(flight.socket);
+        } else if !socket.held {
+            self.cycles = true;
+        }
+    }
+
+    /// Counts a descriptor in a message of the session; ETOOMANYREFS if there
+    /// are too many.
+    pub fn charge_flight(&mut self, session: usize) -> Result<(), Errno> {
+        let owner = &mut self.sessions[session];
+        if owner.flying >= owner.slots.len() {
+            self.cycles = true;
+            return Err(Errno::ETOOMANYREFS);
+        }
+        owner.flying += 1;
+        Ok(())
+    }
+
+    /// See [`charge_flight`](Self::charge_flight).
+    pub fn discharge_flight(&mut self, session: usize) {
+        let owner = &mut self.sessions[session];
+        owner.flying = owner.flying.saturating_sub(1);
+    }
+
+    /// Sockets whose last reference was in a message that is gone.
+    pub fn take_orphans(&mut self) -> Vec<SocketId> {
+        core::mem::take(&mut self.orphans)
+    }
+}

@@ -1,0 +1,602 @@
+//! AF_UNIX between two clients, each with a session of its own, that speak the
+//! ABI directly.
+
+extern crate std;
+
+use std::{vec, vec::Vec};
+
+use strait_abi::{
+    Errno,
+    net::{RecordHeader, Request},
+    session::status,
+    socket as c,
+};
+use strait_ring::PAGE;
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::world::{CLIENT, ClientSocket, SECOND, World};
+
+/// A socket of one of the clients.
+pub struct Local {
+    pub client: u8,
+    pub socket: ClientSocket,
+}
+
+pub fn named(name: &[u8]) -> Vec<u8> {
+    [&[1, 0], name].concat()
+}
+
+impl World {
+    pub fn region_of(&self, client: u8) -> strait_abi::session::SessionRegion {
+        if client == CLIENT { self.session } else { self.second }
+    }
+
+    pub fn taken(&self, client: u8, handle: u32) -> Local {
+        Local { client, socket: Self::attached_in(&self.region_of(client), handle as u16) }
+    }
+
+    pub fn local_socket(&mut self, client: u8, kind: u16) -> Local {
+        let (handle, _) = self.call_of(client, &Request::Socket { family: 1, kind, protocol: 0 }).unwrap();
+        self.taken(client, handle)
+    }
+
+    pub fn local_pair(&mut self, client: u8, kind: u16) -> (Local, Local) {
+        let (both, _) = self.call_of(client, &Request::SocketPair { family: 1, kind, protocol: 0 }).unwrap();
+        (self.taken(client, both & 0xffff), self.taken(client, both >> 16))
+    }
+
+    pub fn bound(&mut self, client: u8, kind: u16, name: &[u8]) -> Local {
+        let s = self.local_socket(client, kind);
+        self.on(&s, |socket| Request::Bind { socket, address: &named(name) }.encode().unwrap()).unwrap();
+        s
+    }
+
+    pub fn listener(&mut self, client: u8, kind: u16, name: &[u8], backlog: u32) -> Local {
+        let s = self.bound(client, kind, name);
+        self.call_of(client, &Request::Listen { socket: s.socket.handle, backlog }).unwrap();
+        s
+    }
+
+    /// A call on a socket.
+    pub fn on(&mut self, s: &Local, request: impl FnOnce(u16) -> strait_pd::Message) -> Result<(u32, Vec<u8>), Errno> {
+        let message = request(s.socket.handle);
+        let mut buffer = [0; strait_pd::MESSAGE_BYTES];
+        let request = Request::decode(&message, &mut buffer).unwrap();
+        self.call_of(s.client, &request)
+    }
+
+    pub fn join(&mut self, s: &Local, name: &[u8]) -> Result<(), Errno> {
+        self.call_of(s.client, &Request::Connect { socket: s.socket.handle, address: &named(name) }).map(|_| ())
+    }
+
+    pub fn take_connection(&mut self, listener: &Local) -> Result<(Local, Vec<u8>), Errno> {
+        let (handle, from) = self.call_of(listener.client, &Request::Accept { socket: listener.socket.handle })?;
+        Ok((self.taken(listener.client, handle), from))
+    }
+
+    /// A connection from the second client to the first: its ends there.
+    pub fn connection(&mut self, kind: u16) -> (Local, Local) {
+        let listener = self.listener(CLIENT, kind, b"\0connection", 5);
+        let a = self.local_socket(SECOND, kind);
+        self.join(&a, b"\0connection").unwrap();
+        let (b, _) = self.take_connection(&listener).unwrap();
+        self.close(&listener);
+        (a, b)
+    }
+
+    pub fn close(&mut self, s: &Local) {
+        self.call_of(s.client, &Request::Close { socket: s.socket.handle }).unwrap();
+    }
+
+    pub fn state(&self, s: &Local) -> u32 {
+        self.region_of(s.client).slot(s.socket.handle.into()).unwrap().status.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    pub fn mark(&self, s: &Local) -> u32 {
+        self.region_of(s.client)
+            .slot(s.socket.handle.into())
+            .unwrap()
+            .rx_mark
+            .load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    /// Writes as much as there is room for now.
+    pub fn put(&mut self, s: &mut Local, data: &[u8]) -> usize {
+        s.socket.tx.want(data.len() as u32);
+        self.ring_of(s.client, s.socket.handle);
+        let n = (s.socket.tx.room() as usize).min(data.len());
+        s.socket.tx.stage(0, &data[..n]).unwrap();
+        s.socket.tx.want((data.len() - n) as u32);
+        s.socket.tx.commit(n as u32);
+        self.ring_of(s.client, s.socket.handle);
+        n
+    }
+
+    /// Reads what is there.
+    pub fn get(&mut self, s: &mut Local) -> Vec<u8> {
+        self.get_at_most(s, usize::MAX)
+    }
+
+    pub fn get_at_most(&mut self, s: &mut Local, most: usize) -> Vec<u8> {
+        let n = (s.socket.rx.available() as usize).min(most);
+        let mut bytes = vec![0; n];
+        s.socket.rx.copy(0, &mut bytes).unwrap();
+        s.socket.rx.consume(n as u32);
+        if self.state(s) & status::RING_ON_DRAIN != 0 {
+            self.ring_of(s.client, s.socket.handle);
+        }
+        bytes
+    }
+
+    pub fn error_of(&mut self, s: &Local) -> Option<Errno> {
+        let request = Request::GetOption { socket: s.socket.handle, level: 1, name: c::SO_ERROR };
+        let (_, value) = self.call_of(s.client, &request).unwrap();
+        match i32::from_ne_bytes(value[..4].try_into().unwrap()) {
+            0 => None,
+            n => Some(Errno::from_raw(n as u64)),
+        }
+    }
+
+    /// send(2) of a record.
+    pub fn send_record(&mut self, s: &mut Local, to: &[u8], control: &[u8], data: &[u8]) -> Result<(), Errno> {
+        let header = RecordHeader { data: data.len() as u32, address: to.len() as u16, control: control.len() as u16 };
+        let total = header.total().unwrap();
+        if s.socket.tx.room() < total {
+            s.socket.tx.want(total);
+            self.call_of(s.client, &Request::Send { socket: s.socket.handle }).unwrap();
+            if s.socket.tx.room() < total {
+                return Err(Errno::EAGAIN);
+            }
+        }
+        s.socket.tx.want(0);
+        s.socket.tx.stage(0, header.as_bytes()).unwrap();
+        s.socket.tx.stage(8, to).unwrap();
+        s.socket.tx.stage(8 + (to.len() as u32).next_multiple_of(8), control).unwrap();
+        s.socket.tx.stage(header.data_offset(), data).unwrap();
+        s.socket.tx.commit(total);
+        self.call_of(s.client, &Request::Send { socket: s.socket.handle }).map(|_| ())
+    }
+
+    /// recv(2) of a record: address, control data, data.
+    pub fn receive_record(&mut self, s: &mut Local) -> Option<(Vec<u8>, Vec<u8>, Vec<u8>)> {
+        if s.socket.rx.available() == 0 {
+            return None;
+        }
+        let mut head = [0; 8];
+        s.socket.rx.copy(0, &mut head).unwrap();
+        let header = RecordHeader::read_from_bytes(&head).unwrap();
+        let mut address = vec![0; header.address.into()];
+        s.socket.rx.copy(8, &mut address).unwrap();
+        let mut control = vec![0; header.control.into()];
+        s.socket.rx.copy(8 + u32::from(header.address).next_multiple_of(8), &mut control).unwrap();
+        let mut data = vec![0; header.data as usize];
+        s.socket.rx.copy(header.data_offset(), &mut data).unwrap();
+        s.socket.rx.consume(header.total().unwrap());
+        if self.state(s) & status::RING_ON_DRAIN != 0 {
+            self.ring_of(s.client, s.socket.handle);
+        }
+        Some((address, control, data))
+    }
+}
+
+#[test]
+fn a_pair_carries_bytes_both_ways() {
+    let mut w = World::new();
+    let (mut a, mut b) = w.local_pair(CLIENT, c::SOCK_STREAM);
+    assert_eq!(w.put(&mut a, b"hello"), 5);
+    assert_eq!(w.put(&mut b, b"world!"), 6);
+    assert_eq!(w.get(&mut b), b"hello");
+    assert_eq!(w.get(&mut a), b"world!");
+    assert_eq!(w.state(&a) & (status::CONNECTED | status::HUP | status::OUT), status::CONNECTED | status::OUT);
+    w.close(&a);
+    assert_eq!(w.state(&b) & status::POLL, status::IN | status::OUT | status::RDHUP | status::HUP);
+    assert_ne!(w.state(&b) & status::WRSHUT, 0);
+    assert_eq!(w.error_of(&b), None);
+    w.close(&b);
+    let counters = w.counters();
+    assert_eq!((counters.sockets_all, counters.pages_all), (0, 0));
+}
+
+#[test]
+fn a_megabyte_goes_through_in_order() {
+    let mut w = World::new();
+    let (mut a, mut b) = w.connection(c::SOCK_STREAM);
+    let data: Vec<u8> = (0..1_000_000u32).map(|i| (i * 7 % 251) as u8).collect();
+    let (mut sent, mut got) = (0, vec![]);
+    for _ in 0..1000 {
+        sent += w.put(&mut a, &data[sent..]);
+        got.extend(w.get(&mut b));
+        if got.len() == data.len() {
+            break;
+        }
+    }
+    assert_eq!(got.len(), data.len());
+    assert!(got == data);
+    w.close(&a);
+    w.close(&b);
+    assert_eq!(w.counters().pages_all, 0);
+}
+
+#[test]
+fn who_closes_with_data_on_the_way_delivers_it() {
+    let mut w = World::new();
+    let (mut a, mut b) = w.connection(c::SOCK_STREAM);
+    let data = vec![7; 600_000];
+    let mut sent = 0;
+    for _ in 0..20 {
+        sent += w.put(&mut a, &data[sent..]);
+    }
+    assert!(sent > 300_000 && sent < data.len(), "{sent}");
+    w.close(&a);
+    assert_eq!(w.state(&b) & status::RDHUP, 0);
+    let mut got = 0;
+    while got < sent {
+        let n = w.get(&mut b).len();
+        assert_ne!(n, 0, "{got} of {sent}");
+        got += n;
+    }
+    assert_ne!(w.state(&b) & status::RDHUP, 0);
+    w.close(&b);
+    let counters = w.counters();
+    assert_eq!((counters.sockets_all, counters.pages_all), (0, 0));
+}
+
+#[test]
+fn unread_data_resets_the_peer_once() {
+    let mut w = World::new();
+    for kind in [c::SOCK_STREAM, c::SOCK_SEQPACKET] {
+        let (mut a, b) = w.connection(kind);
+        if kind == c::SOCK_STREAM {
+            w.put(&mut a, b"x");
+        } else {
+            w.send_record(&mut a, &[], &[], b"x").unwrap();
+        }
+        w.close(&b);
+        assert_ne!(w.state(&a) & status::ERR, 0);
+        assert_eq!(w.error_of(&a), Some(Errno::ECONNRESET));
+        assert_eq!(w.error_of(&a), None);
+        assert_eq!(w.state(&a) & (status::RDHUP | status::WRSHUT), status::RDHUP | status::WRSHUT);
+        w.close(&a);
+    }
+}
+
+#[test]
+fn shutdown_is_symmetric() {
+    let mut w = World::new();
+    let (mut a, mut b) = w.connection(c::SOCK_STREAM);
+    w.put(&mut a, b"last");
+    w.call_of(SECOND, &Request::Shutdown { socket: a.socket.handle, how: c::SHUT_WR }).unwrap();
+    assert_ne!(w.state(&a) & status::WRSHUT, 0);
+    assert_ne!(w.state(&b) & status::RDHUP, 0);
+    assert_eq!(w.get(&mut b), b"last");
+    w.put(&mut b, b"reply");
+    assert_eq!(w.get(&mut a), b"reply");
+    w.call_of(SECOND, &Request::Shutdown { socket: a.socket.handle, how: c::SHUT_RD }).unwrap();
+    assert_ne!(w.state(&b) & status::WRSHUT, 0);
+    assert_ne!(w.state(&b) & status::HUP, 0);
+    assert_ne!(w.state(&a) & status::HUP, 0);
+}
+
+#[test]
+fn names_have_the_lengths_of_linux() {
+    let mut w = World::new();
+    let s = w.local_socket(CLIENT, c::SOCK_STREAM);
+    let handle = s.socket.handle;
+    assert_eq!(w.call(&Request::LocalAddress { socket: handle }).unwrap().1, [1, 0]);
+    assert_eq!(w.call(&Request::PeerAddress { socket: handle }), Err(Errno::ENOTCONN));
+    w.call(&Request::Bind { socket: handle, address: &[1, 0] }).unwrap();
+    let name = w.call(&Request::LocalAddress { socket: handle }).unwrap().1;
+    assert_eq!(name.len(), 8);
+    assert_eq!(name[2], 0);
+    assert!(name[3..].iter().all(|b| b.is_ascii_hexdigit()), "{name:?}");
+    w.call(&Request::Bind { socket: handle, address: &[1, 0] }).unwrap();
+    assert_eq!(w.call(&Request::Bind { socket: handle, address: &named(b"\0x") }), Err(Errno::EINVAL));
+    for wrong in [&[1][..], &[2, 0, 0, 0], &[1; 111], &[1; 127]] {
+        assert_eq!(w.call(&Request::Bind { socket: handle, address: wrong }), Err(Errno::EINVAL), "{wrong:?}");
+    }
+    let t = w.bound(SECOND, c::SOCK_STREAM, b"\0taken");
+    let u = w.local_socket(CLIENT, c::SOCK_STREAM);
+    let bind = Request::Bind { socket: u.socket.handle, address: &named(b"\0taken") };
+    assert_eq!(w.call(&bind), Err(Errno::EADDRINUSE));
+    // Names of each type are apart.
+    w.bound(CLIENT, c::SOCK_DGRAM, b"\0taken");
+    w.close(&t);
+    w.call(&bind).unwrap();
+    // A path needs a token.
+    let v = w.local_socket(CLIENT, c::SOCK_STREAM);
+    assert_eq!(w.call(&Request::Bind { socket: v.socket.handle, address: &named(b"/s") }), Err(Errno::EACCES));
+    assert_eq!(w.join(&v, b"/s"), Err(Errno::ECONNREFUSED));
+    let mut forged = [0; 126];
+    forged[..4].copy_from_slice(&[1, 0, b'/', b's']);
+    assert_eq!(w.call(&Request::Bind { socket: v.socket.handle, address: &forged }), Err(Errno::EACCES));
+}
+
+#[test]
+fn connections_are_queued_up_to_one_more_than_the_backlog() {
+    let mut w = World::new();
+    let listener = w.listener(CLIENT, c::SOCK_STREAM, b"\0l", 1);
+    let clients: Vec<Local> = (0..3).map(|_| w.local_socket(SECOND, c::SOCK_STREAM)).collect();
+    w.join(&clients[0], b"\0l").unwrap();
+    assert_ne!(w.state(&listener) & status::IN, 0);
+    w.join(&clients[1], b"\0l").unwrap();
+    assert_eq!(w.join(&clients[2], b"\0l"), Err(Errno::EAGAIN));
+    assert_eq!(w.state(&clients[2]) & status::POLL, status::OUT | status::HUP);
+    w.second.events().take(|_| {});
+    let (accepted, from) = w.take_connection(&listener).unwrap();
+    assert_eq!(from, [1, 0]);
+    // Who was refused is told.
+    let mut told = vec![];
+    w.second.events().take(|i| told.push(i as u16));
+    assert!(told.contains(&clients[2].socket.handle), "{told:?}");
+    w.join(&clients[2], b"\0l").unwrap();
+    let peer = |w: &mut World, s: &Local| w.call_of(s.client, &Request::PeerAddress { socket: s.socket.handle });
+    assert_eq!(peer(&mut w, &clients[0]).unwrap().1, named(b"\0l"));
+    assert_eq!(peer(&mut w, &accepted).unwrap().1, [1, 0]);
+    // Those that nobody accepted are reset.
+    w.close(&listener);
+    assert_eq!(w.error_of(&clients[0]), None);
+    assert_eq!(w.error_of(&clients[1]), Some(Errno::ECONNRESET));
+    let late = w.local_socket(SECOND, c::SOCK_STREAM);
+    assert_eq!(w.join(&late, b"\0l"), Err(Errno::ECONNREFUSED));
+}
+
+#[test]
+fn what_is_sent_before_accept_is_there_after_it() {
+    let mut w = World::new();
+    let listener = w.listener(CLIENT, c::SOCK_STREAM, b"\0l", 1);
+    let mut a = w.local_socket(SECOND, c::SOCK_STREAM);
+    w.join(&a, b"\0l").unwrap();
+    w.put(&mut a, b"early");
+    w.close(&a);
+    let (mut b, _) = w.take_connection(&listener).unwrap();
+    assert_eq!(w.get(&mut b), b"early");
+    assert_ne!(w.state(&b) & status::RDHUP, 0);
+    assert_eq!(w.counters().sockets_all, 2);
+}
+
+#[test]
+fn connecting_in_a_wrong_state_gets_its_errno() {
+    let mut w = World::new();
+    let listener = w.listener(CLIENT, c::SOCK_STREAM, b"\0l", 5);
+    let bound = w.bound(CLIENT, c::SOCK_STREAM, b"\0idle");
+    let s = w.local_socket(SECOND, c::SOCK_STREAM);
+    assert_eq!(w.join(&s, b"\0idle"), Err(Errno::ECONNREFUSED));
+    assert_eq!(w.join(&s, b"\0nobody"), Err(Errno::ECONNREFUSED));
+    assert_eq!(w.join(&listener, b"\0l"), Err(Errno::EINVAL));
+    w.join(&s, b"\0l").unwrap();
+    assert_eq!(w.join(&s, b"\0l"), Err(Errno::EISCONN));
+    assert_eq!(w.call_of(SECOND, &Request::Listen { socket: s.socket.handle, backlog: 1 }), Err(Errno::EINVAL));
+    let unbound = w.local_socket(SECOND, c::SOCK_STREAM);
+    assert_eq!(w.call_of(SECOND, &Request::Listen { socket: unbound.socket.handle, backlog: 1 }), Err(Errno::EINVAL));
+    let d = w.bound(SECOND, c::SOCK_DGRAM, b"\0d");
+    assert_eq!(w.call_of(SECOND, &Request::Listen { socket: d.socket.handle, backlog: 1 }), Err(Errno::EOPNOTSUPP));
+    w.close(&bound);
+    let pair = Request::SocketPair { family: 2, kind: 1, protocol: 0 };
+    assert_eq!(w.call(&pair), Err(Errno::EOPNOTSUPP));
+    let before = w.counters().sockets;
+    assert_eq!(w.call(&pair), Err(Errno::EOPNOTSUPP));
+    assert_eq!(w.counters().sockets, before);
+    assert_eq!(w.call(&Request::SocketPair { family: 1, kind: 4, protocol: 0 }), Err(Errno::ESOCKTNOSUPPORT));
+    assert_eq!(w.call(&Request::SocketPair { family: 1, kind: 1, protocol: 6 }), Err(Errno::EPROTONOSUPPORT));
+}
+
+#[test]
+fn datagrams_know_their_sender_and_have_borders() {
+    let mut w = World::new();
+    let mut to = w.bound(CLIENT, c::SOCK_DGRAM, b"\0to");
+    let mut from = w.bound(SECOND, c::SOCK_DGRAM, b"\0from");
+    let mut unnamed = w.local_socket(SECOND, c::SOCK_DGRAM);
+    w.send_record(&mut from, &named(b"\0to"), &[], b"one").unwrap();
+    w.send_record(&mut unnamed, &named(b"\0to"), &[], b"").unwrap();
+    w.send_record(&mut from, &named(b"\0to"), &[], &[5; 100_000]).unwrap();
+    assert_eq!(w.receive_record(&mut to), Some((named(b"\0from"), vec![], b"one".to_vec())));
+    assert_eq!(w.receive_record(&mut to), Some((vec![], vec![], vec![])));
+    assert_eq!(w.receive_record(&mut to).unwrap().2, [5; 100_000]);
+    assert_eq!(w.receive_record(&mut to), None);
+    assert_eq!(w.send_record(&mut from, &named(b"\0nobody"), &[], b"x"), Err(Errno::ECONNREFUSED));
+    assert_eq!(w.send_record(&mut from, &[], &[], b"x"), Err(Errno::ENOTCONN));
+    w.close(&to);
+    assert_eq!(w.send_record(&mut from, &named(b"\0to"), &[], b"x"), Err(Errno::ECONNREFUSED));
+    w.close(&from);
+    w.close(&unnamed);
+    assert_eq!(w.counters().pages_all, 0);
+}
+
+#[test]
+fn eleven_datagrams_wait_and_the_twelfth_sender_is_told() {
+    let mut w = World::new();
+    let mut to = w.bound(CLIENT, c::SOCK_DGRAM, b"\0to");
+    let mut from = w.local_socket(SECOND, c::SOCK_DGRAM);
+    w.join(&from, b"\0to").unwrap();
+    for i in 0..11 {
+        w.send_record(&mut from, &[], &[], &[i]).unwrap();
+    }
+    assert_eq!(w.send_record(&mut from, &[], &[], b"x"), Err(Errno::EAGAIN));
+    assert_eq!(w.state(&from) & status::OUT, 0);
+    w.second.events().take(|_| {});
+    assert_eq!(w.receive_record(&mut to).unwrap().2, [0]);
+    assert_ne!(w.state(&from) & status::OUT, 0);
+    assert!(w.second.events().any());
+    w.send_record(&mut from, &[], &[], b"x").unwrap();
+    for i in 1..11 {
+        assert_eq!(w.receive_record(&mut to).unwrap().2, [i]);
+    }
+    assert_eq!(w.receive_record(&mut to).unwrap().2, b"x");
+}
+
+#[test]
+fn a_connected_datagram_socket_hears_only_its_peer() {
+    let mut w = World::new();
+    let a = w.bound(CLIENT, c::SOCK_DGRAM, b"\0a");
+    let mut b = w.bound(SECOND, c::SOCK_DGRAM, b"\0b");
+    let mut other = w.local_socket(SECOND, c::SOCK_DGRAM);
+    w.join(&a, b"\0b").unwrap();
+    assert_eq!(w.send_record(&mut other, &named(b"\0a"), &[], b"x"), Err(Errno::EPERM));
+    assert_eq!(w.join(&other, b"\0a"), Err(Errno::EPERM));
+    w.join(&b, b"\0a").unwrap();
+    // Both ways: no limit of eleven.
+    for i in 0..100 {
+        w.send_record(&mut b, &[], &[], &[i]).unwrap();
+    }
+    // The one that was left with unread datagrams is told.
+    w.call(&Request::Connect { socket: a.socket.handle, address: &[0, 0] }).unwrap();
+    assert_eq!(w.error_of(&b), Some(Errno::ECONNRESET));
+    assert_eq!(w.call(&Request::PeerAddress { socket: a.socket.handle }), Err(Errno::ENOTCONN));
+    w.close(&a);
+    assert_eq!(w.send_record(&mut b, &[], &[], b"x"), Err(Errno::ECONNREFUSED));
+    assert_eq!(w.send_record(&mut b, &[], &[], b"x"), Err(Errno::ENOTCONN));
+}
+
+#[test]
+fn a_datagram_socket_may_send_to_itself() {
+    let mut w = World::new();
+    let mut s = w.bound(CLIENT, c::SOCK_DGRAM, b"\0self");
+    w.send_record(&mut s, &named(b"\0self"), &[], b"me").unwrap();
+    assert_eq!(w.receive_record(&mut s).unwrap(), (named(b"\0self"), vec![], b"me".to_vec()));
+    w.join(&s, b"\0self").unwrap();
+    w.send_record(&mut s, &[], &[], b"me").unwrap();
+    assert_eq!(w.receive_record(&mut s).unwrap().2, b"me");
+    w.close(&s);
+    assert_eq!(w.counters().sockets_all, 0);
+}
+
+#[test]
+fn too_long_datagrams_and_shut_receivers_are_errors() {
+    let mut w = World::new();
+    let to = w.bound(CLIENT, c::SOCK_DGRAM, b"\0to");
+    let mut from = w.local_socket(SECOND, c::SOCK_DGRAM);
+    w.join(&from, b"\0to").unwrap();
+    let small =
+        Request::SetOption { socket: from.socket.handle, level: 1, name: c::SO_SNDBUF, value: &2048i32.to_ne_bytes() };
+    w.call_of(SECOND, &small).unwrap();
+    assert_eq!(w.send_record(&mut from, &[], &[], &[0; 4096]), Err(Errno::EMSGSIZE));
+    w.send_record(&mut from, &[], &[], &[0; 4064]).unwrap();
+    w.call(&Request::Shutdown { socket: to.socket.handle, how: c::SHUT_RD }).unwrap();
+    assert_eq!(w.send_record(&mut from, &[], &[], b"x"), Err(Errno::EPIPE));
+    w.call_of(SECOND, &Request::Shutdown { socket: from.socket.handle, how: c::SHUT_WR }).unwrap();
+    assert_ne!(w.state(&from) & status::WRSHUT, 0);
+}
+
+#[test]
+fn packets_keep_their_borders_and_wait_for_room() {
+    let mut w = World::new();
+    let (mut a, mut b) = w.connection(c::SOCK_SEQPACKET);
+    let mut sent = 0;
+    while w.send_record(&mut a, &[], &[], &[sent as u8; 10_000]).is_ok() {
+        sent += 1;
+        assert!(sent < 1000);
+    }
+    assert!(sent > 20, "{sent}");
+    for i in 0..sent {
+        assert_eq!(w.receive_record(&mut b).expect("a packet").2, [i as u8; 10_000]);
+    }
+    assert_eq!(w.receive_record(&mut b), None);
+    w.call_of(CLIENT, &Request::Shutdown { socket: b.socket.handle, how: c::SHUT_RD }).unwrap();
+    assert_eq!(w.send_record(&mut a, &[], &[], b"x"), Err(Errno::EPIPE));
+    w.close(&a);
+    assert_ne!(w.state(&b) & status::RDHUP, 0);
+    let unconnected = w.local_socket(CLIENT, c::SOCK_SEQPACKET);
+    let send = Request::Send { socket: unconnected.socket.handle };
+    assert_eq!(w.call(&send), Err(Errno::ENOTCONN));
+}
+
+#[test]
+fn identities_are_those_of_the_sessions() {
+    let mut w = World::new();
+    let (a, b) = w.connection(c::SOCK_STREAM);
+    let mut identity = |s: &Local| {
+        let request = Request::GetOption { socket: s.socket.handle, level: 1, name: c::SO_PEERCRED };
+        let (_, value) = w.call_of(s.client, &request).unwrap();
+        value.chunks(4).map(|c| u32::from_ne_bytes(c.try_into().unwrap())).collect::<Vec<_>>()
+    };
+    assert_eq!(identity(&a), [1, 1, 1]);
+    assert_eq!(identity(&b), [2, 2, 2]);
+    let s = w.local_socket(CLIENT, c::SOCK_STREAM);
+    let request = Request::GetOption { socket: s.socket.handle, level: 1, name: c::SO_PEERCRED };
+    assert_eq!(w.call(&request).unwrap().1, [0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255]);
+}
+
+#[test]
+fn urgent_data_is_one_byte_at_a_mark() {
+    let mut w = World::new();
+    let (mut a, mut b) = w.connection(c::SOCK_STREAM);
+    let urgent = |w: &mut World, s: &mut Local, data: &[u8]| {
+        w.call_of(s.client, &Request::SendUrgent { socket: s.socket.handle, bytes: data.len() as u32 }).unwrap();
+        w.put(s, data);
+    };
+    let take = |w: &mut World, s: &Local, peek| {
+        w.call_of(s.client, &Request::ReceiveUrgent { socket: s.socket.handle, peek }).map(|(_, b)| b)
+    };
+    let at_mark = |w: &mut World, s: &Local| {
+        let request = Request::Ioctl { socket: s.socket.handle, request: c::SIOCATMARK, argument: &[0; 4] };
+        w.call_of(s.client, &request).unwrap().1[0]
+    };
+    assert_eq!(take(&mut w, &b, false), Err(Errno::EINVAL));
+    urgent(&mut w, &mut a, b"abc");
+    w.put(&mut a, b"def");
+    assert_eq!(w.state(&b) & (status::MARK | status::PRI), status::MARK | status::PRI);
+    assert_eq!((b.socket.rx.available(), w.mark(&b)), (6, 2));
+    assert_eq!(at_mark(&mut w, &b), 0);
+    assert_eq!(take(&mut w, &b, true), Ok(vec![b'c']));
+    assert_eq!(w.get_at_most(&mut b, 2), b"ab");
+    assert_eq!(at_mark(&mut w, &b), 1);
+    assert_eq!(take(&mut w, &b, false), Ok(vec![b'c']));
+    assert_eq!(take(&mut w, &b, false), Err(Errno::EINVAL));
+    assert_eq!(w.state(&b) & (status::MARK | status::PRI), status::MARK);
+    assert_eq!(at_mark(&mut w, &b), 1);
+    // The client leaves the byte out.
+    assert_eq!(w.get(&mut b), b"cdef");
+    assert_eq!(w.state(&b) & status::MARK, 0);
+    // The older of two becomes data.
+    urgent(&mut w, &mut a, b"x");
+    urgent(&mut w, &mut a, b"y");
+    assert_eq!(w.mark(&b), 7);
+    assert_eq!(take(&mut w, &b, false), Ok(vec![b'y']));
+    assert_eq!(w.get_at_most(&mut b, 1), b"x");
+    // One that was taken does not become data: what follows waits.
+    urgent(&mut w, &mut a, b"z");
+    assert_eq!(b.socket.rx.available(), 1);
+    assert_eq!(w.get(&mut b), b"y");
+    assert_eq!((b.socket.rx.available(), w.mark(&b)), (1, 8));
+    assert_eq!(take(&mut w, &b, false), Ok(vec![b'z']));
+    let d = w.local_socket(CLIENT, c::SOCK_DGRAM);
+    assert_eq!(take(&mut w, &d, false), Err(Errno::EOPNOTSUPP));
+}
+
+#[test]
+fn queue_lengths_count_what_nobody_has_read() {
+    let mut w = World::new();
+    let (mut a, mut b) = w.connection(c::SOCK_STREAM);
+    let unread = |w: &mut World, s: &Local| {
+        let request = Request::Ioctl { socket: s.socket.handle, request: c::SIOCOUTQ, argument: &[0; 4] };
+        w.call_of(s.client, &request).map(|(_, b)| u32::from_ne_bytes(b[..4].try_into().unwrap()))
+    };
+    w.put(&mut a, b"12345");
+    assert_eq!(unread(&mut w, &a), Ok(5));
+    w.get_at_most(&mut b, 2);
+    assert_eq!(unread(&mut w, &a), Ok(3));
+    let listener = w.listener(CLIENT, c::SOCK_STREAM, b"\0l", 5);
+    assert_eq!(unread(&mut w, &listener), Err(Errno::EINVAL));
+}
+
+#[test]
+fn an_idle_socket_has_no_pages_and_a_full_arena_stops_only_its_owner() {
+    let mut w = World::with_session(64 * PAGE);
+    let (mut a, mut b) = w.connection(c::SOCK_STREAM);
+    let data = vec![9; 400_000];
+    let mut sent = 0;
+    for _ in 0..20 {
+        sent += w.put(&mut a, &data[sent..]);
+    }
+    // The first client's pages are all in use by the second's data.
+    assert_eq!(b.socket.rx.available() as usize / PAGE, w.session.arena().total() - 2);
+    let (mut c1, mut c2) = w.local_pair(SECOND, c::SOCK_STREAM);
+    assert_eq!(w.put(&mut c1, b"x"), 0);
+    let _ = &mut c2;
+    let mut got = 0;
+    while got < sent {
+        let n = w.get(&mut b).len();
+        assert_ne!(n, 0);
+        got += n;
+    }
+}

@@ -1,0 +1,1 @@
+//! Descriptors on their way between clients.

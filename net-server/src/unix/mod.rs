@@ -1,0 +1,385 @@
+//! The local family, AF_UNIX: streams, datagrams and sequenced packets between
+//! the clients of this server, and descriptors handed from one to another.
+//!
+//! ```text
+//!   names.rs     abstract names, names in the file system, autobind
+//!   connect.rs   listen, connect, accept, close
+//!   stream.rs    bytes from ring to ring, marks in the stream (MSG_OOB, control data)
+//!   record.rs    datagrams and packets from ring to ring
+//!   control.rs   SCM_RIGHTS, SCM_CREDENTIALS
+//!   cycles.rs    sockets that only messages hold which nobody can receive
+//! ```
+//!
+//! Data is copied once, from the pages of the session that sends straight to
+//! those of the session that receives; what the receiver has no room for stays
+//! with the sender. The rules are Linux's (af_unix.c).
+
+mod connect;
+mod control;
+mod cycles;
+mod endpoint;
+mod names;
+mod record;
+mod stream;
+
+use alloc::vec::Vec;
+
+use slab::Slab;
+use strait_abi::{Address, Errno, address::AF_UNIX, session::status, socket as c};
+
+use self::{
+    control::Credentials,
+    endpoint::{Endpoint, Peer},
+    names::Names,
+};
+use crate::{
+    core::Core,
+    family::Family,
+    socket::{MAX_BUFFER, SocketId, int, put_int},
+};
+
+/// See the module.
+pub struct Unix {
+    endpoints: Slab<Endpoint>,
+    names: Names,
+    /// Sockets to look after at the end of the turn.
+    dirty: Vec<SocketId>,
+    /// Those of this turn; kept for its memory.
+    turn: Vec<SocketId>,
+    /// Endpoints ever made.
+    serial: u64,
+    /// Searches for cycles ever made.
+    searches: u64,
+    /// The earliest time of the next one.
+    search_at: u64,
+    search_due: bool,
+}
+
+impl Unix {
+    pub fn new() -> Self {
+        Self {
+            endpoints: Slab::new(),
+            names: Names::default(),
+            dirty: Vec::new(),
+            turn: Vec::new(),
+            serial: 0,
+            searches: 0,
+            search_at: 0,
+            search_due: false,
+        }
+    }
+
+    /// Whether the socket is one of this family.
+    fn owns(&self, core: &Core, id: SocketId) -> bool {
+        core.sockets.get(id).is_some_and(|s| s.domain == AF_UNIX && self.endpoints.contains(s.state))
+    }
+
+    fn endpoint(&mut self, core: &Core, id: SocketId) -> &mut Endpoint {
+        &mut self.endpoints[core.sockets[id].state]
+    }
+
+    /// The socket that `id` is connected to, or sends to, if it is still there.
+    fn peer(&self, core: &Core, id: SocketId) -> Option<SocketId> {
+        let socket = core.sockets.get(id)?;
+        let peer = self.endpoints.get(socket.state)?.peer?;
+        let there = self.owns(core, peer.id) && self.endpoints[core.sockets[peer.id].state].serial == peer.serial;
+        there.then_some(peer.id)
+    }
+
+    fn as_peer(&self, core: &Core, id: SocketId) -> Peer {
+        Peer { id, serial: self.endpoints[core.sockets[id].state].serial }
+    }
+
+    /// The socket is looked after at the end of the turn.
+    fn touch(&mut self, core: &Core, id: SocketId) {
+        if !self.owns(core, id) {
+            return;
+        }
+        if !core::mem::replace(&mut self.endpoint(core, id).dirty, true) {
+            self.dirty.push(id);
+        }
+    }
+
+    fn settle_one(&mut self, core: &mut Core, id: SocketId) -> bool {
+        if !self.owns(core, id) {
+            return false;
+        }
+        let endpoint = self.endpoint(core, id);
+        endpoint.dirty = false;
+        if core.sockets[id].kind == c::SOCK_DGRAM {
+            self.settle_datagram(core, id);
+            false
+        } else {
+            endpoint.connected && self.settle_stream(core, id)
+        }
+    }
+
+    /// Drops what waits at the socket: control data, and what the peer has not
+    /// handed over yet.
+    fn purge(&mut self, core: &mut Core, id: SocketId) {
+        let waiting: Vec<SocketId> = core.queue(id).map(|q| q.complete.iter().copied().collect()).unwrap_or_default();
+        for id in [id].into_iter().chain(waiting) {
+            for mark in &mut self.endpoint(core, id).queue {
+                if let Some(control) = mark.control.take() {
+                    control.drop(core);
+                }
+            }
+            if let Some(peer) = self.peer(core, id)
+                && core.sockets[peer].kind != c::SOCK_DGRAM
+            {
+                for mark in &mut self.endpoint(core, peer).pending {
+                    if let Some(control) = mark.control.take() {
+                        control.drop(core);
+                    }
+                }
+            }
+        }
+    }
+
+    fn set_status_of_new(core: &mut Core, id: SocketId) {
+        let stream = core.sockets[id].kind != c::SOCK_DGRAM;
+        core.set_status(id, if stream { status::OUT | status::HUP } else { status::OUT });
+    }
+
+    /// Makes the family's part of a socket.
+    fn equip(&mut self, core: &mut Core, id: SocketId) {
+        self.serial += 1;
+        let socket = &mut core.sockets[id];
+        socket.protocol = 0;
+        socket.options.send_buffer = MAX_BUFFER;
+        socket.options.receive_buffer = MAX_BUFFER;
+        socket.state = self.endpoints.insert(Endpoint::new(self.serial));
+        Self::set_status_of_new(core, id);
+    }
+}
+
+impl Family for Unix {
+    fn create(&mut self, core: &mut Core, id: SocketId) -> Result<(), Errno> {
+        let socket = &mut core.sockets[id];
+        match socket.kind {
+            c::SOCK_STREAM | c::SOCK_DGRAM | c::SOCK_SEQPACKET => {}
+            // Linux.
+            c::SOCK_RAW => socket.kind = c::SOCK_DGRAM,
+            _ => return Err(Errno::ESOCKTNOSUPPORT),
+        }
+        if socket.protocol != 0 && socket.protocol != AF_UNIX {
+            return Err(Errno::EPROTONOSUPPORT);
+        }
+        self.equip(core, id);
+        Ok(())
+    }
+
+    fn pair(&mut self, core: &mut Core, first: SocketId, second: SocketId) -> Result<(), Errno> {
+        for (id, other) in [(first, second), (second, first)] {
+            let (stream, session) = (core.sockets[id].kind != c::SOCK_DGRAM, core.sockets[other].session);
+            let peer = self.as_peer(core, other);
+            let endpoint = self.endpoint(core, id);
+            endpoint.connected = stream;
+            endpoint.peer = Some(peer);
+            endpoint.peer_credentials = Some(Credentials::of(session));
+        }
+        for id in [first, second] {
+            self.settle_one(core, id);
+        }
+        Ok(())
+    }
+
+    fn bind(&mut self, core: &mut Core, id: SocketId, address: &Address) -> Result<(), Errno> {
+        self.bind_to(core, id, address)
+    }
+
+    fn listen(&mut self, core: &mut Core, id: SocketId) -> Result<(), Errno> {
+        self.start_listening(core, id)
+    }
+
+    fn relisten(&mut self, core: &mut Core, id: SocketId) {
+        self.wake_waiters(core, id);
+    }
+
+    fn connect(&mut self, core: &mut Core, id: SocketId, address: &Address) -> Result<(), Errno> {
+        if core.sockets[id].kind == c::SOCK_DGRAM {
+            self.connect_datagram(core, id, address)
+        } else {
+            self.connect_stream(core, id, address)
+        }
+    }
+
+    fn accepted(&mut self, core: &mut Core, id: SocketId) {
+        if let Some(listener) = self.endpoint(core, id).listener.take()
+            && self.owns(core, listener)
+        {
+            self.wake_waiters(core, listener);
+        }
+        self.settle_one(core, id);
+    }
+
+    fn shutdown(&mut self, core: &mut Core, id: SocketId, read: bool, write: bool) -> Result<(), Errno> {
+        let datagram = core.sockets[id].kind == c::SOCK_DGRAM;
+        // What was written before goes first.
+        self.settle_one(core, id);
+        let peer = self.peer(core, id).filter(|_| !datagram);
+        for (id, read, write) in [(Some(id), read, write), (peer, write, read)] {
+            let Some(id) = id else { continue };
+            let endpoint = self.endpoint(core, id);
+            endpoint.shut_read |= read;
+            endpoint.shut_write |= write;
+        }
+        if datagram {
+            self.wake_waiters(core, id);
+            self.update_datagram(core, id);
+        } else {
+            self.update_end(core, id);
+            if let Some(peer) = peer {
+                self.update_end(core, peer);
+                self.touch(core, peer);
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, core: &mut Core, id: SocketId) {
+        self.close_socket(core, id);
+    }
+
+    fn local_address(&self, core: &Core, id: SocketId) -> Result<Address, Errno> {
+        Ok(self.name_of(core, id))
+    }
+
+    fn peer_address(&self, core: &Core, id: SocketId) -> Result<Address, Errno> {
+        let endpoint = &self.endpoints[core.sockets[id].state];
+        match self.peer(core, id) {
+            Some(peer) => Ok(self.name_of(core, peer)),
+            None if !endpoint.peer_address.as_bytes().is_empty() => Ok(endpoint.peer_address),
+            None => Err(Errno::ENOTCONN),
+        }
+    }
+
+    fn set_option(&mut self, core: &mut Core, id: SocketId, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
+        match (level, name) {
+            (c::SOL_SOCKET, c::SO_PASSCRED) => self.endpoint(core, id).pass_credentials = int(value)? != 0,
+            _ => return Err(Errno::ENOPROTOOPT),
+        }
+        Ok(())
+    }
+
+    fn get_option(
+        &mut self,
+        core: &mut Core,
+        id: SocketId,
+        level: i32,
+        name: i32,
+        value: &mut [u8],
+    ) -> Result<usize, Errno> {
+        if level != c::SOL_SOCKET {
+            // Linux: sock_no_getsockopt.
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let endpoint = self.endpoint(core, id);
+        match name {
+            c::SO_PASSCRED => Ok(put_int(value, endpoint.pass_credentials.into())),
+            c::SO_PEERCRED => {
+                let nobody = Credentials { process: 0, user: u32::MAX, group: u32::MAX };
+                let bytes = endpoint.peer_credentials.unwrap_or(nobody).to_bytes();
+                let n = value.len().min(bytes.len());
+                value[..n].copy_from_slice(&bytes[..n]);
+                Ok(n)
+            }
+            _ => Err(Errno::ENOPROTOOPT),
+        }
+    }
+
+    fn ioctl(
+        &mut self,
+        core: &mut Core,
+        id: SocketId,
+        request: u32,
+        _argument: &[u8],
+        answer: &mut [u8],
+    ) -> Result<usize, Errno> {
+        let listening = self.endpoint(core, id).listening;
+        match request {
+            c::SIOCOUTQ | c::SIOCINQ if listening => Err(Errno::EINVAL),
+            c::SIOCOUTQ => {
+                let mut bytes = self.unsent(core, id);
+                if let Some(peer) = self.peer(core, id).filter(|_| core.sockets[id].kind != c::SOCK_DGRAM) {
+                    self.reclaim(core, peer);
+                    bytes += core.rings(peer).map_or(0, |(rings, ..)| rings.rx.used());
+                }
+                Ok(put_int(answer, bytes as i32))
+            }
+            c::SIOCATMARK if core.sockets[id].kind == c::SOCK_STREAM => {
+                let at = self.at_mark(core, id);
+                Ok(put_int(answer, at.into()))
+            }
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+
+    fn send_urgent(&mut self, core: &mut Core, id: SocketId, bytes: u32) -> Result<(), Errno> {
+        self.announce_urgent(core, id, bytes)
+    }
+
+    fn receive_urgent(&mut self, core: &mut Core, id: SocketId, peek: bool) -> Result<u8, Errno> {
+        self.take_urgent(core, id, peek)
+    }
+
+    fn send_control(&mut self, core: &mut Core, id: SocketId, bytes: u32, control: &[u8]) -> Result<(), Errno> {
+        self.announce(core, id, bytes, control)
+    }
+
+    fn receive_control(
+        &mut self,
+        core: &mut Core,
+        id: SocketId,
+        peek: bool,
+        control: &mut [u8],
+    ) -> Result<(usize, u32), Errno> {
+        Ok(self.hand_over(core, id, peek, control))
+    }
+
+    fn send(&mut self, core: &mut Core, id: SocketId) -> Result<(), Errno> {
+        self.send_record(core, id)
+    }
+
+    fn doorbell(&mut self, core: &mut Core, id: SocketId) {
+        self.touch(core, id);
+    }
+
+    fn input(&mut self, _: &mut Core, _: &mut [u8]) -> bool {
+        false
+    }
+
+    fn settle(&mut self, core: &mut Core) -> bool {
+        let mut more = false;
+        if !self.dirty.is_empty() {
+            core::mem::swap(&mut self.dirty, &mut self.turn);
+            for i in 0..self.turn.len() {
+                let id = self.turn[i];
+                if self.settle_one(core, id) {
+                    self.touch(core, id);
+                    more = true;
+                }
+            }
+            self.turn.clear();
+        }
+        if core.cycles {
+            self.search_due = core.now < self.search_at;
+            if !self.search_due {
+                self.search_at = core.now + cycles::INTERVAL;
+                self.collect(core);
+            }
+        }
+        more
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        self.search_due.then_some(self.search_at)
+    }
+
+    fn tick(&mut self, core: &mut Core) {
+        // The search is made by `settle`.
+        self.search_due &= core.now < self.search_at;
+    }
+
+    fn addresses_changed(&mut self, _: &mut Core) {}
+}
