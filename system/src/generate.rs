@@ -6,12 +6,19 @@ use std::path::{Path, PathBuf};
 use strait_pd::{ChannelConfig, Config, RegionConfig};
 
 use crate::model::{Pd, System};
-use crate::programs::program;
+use crate::programs::{SERVICES, program};
 use crate::{Problem, Settings};
 
 const PAGE: u64 = 0x1000;
+/// User and group of the first client, if nothing else is set.
+const FIRST_ID: u32 = 1000;
 
 impl System {
+    /// Whether `pd` has a session with a server.
+    pub fn is_client(&self, pd: &Pd) -> bool {
+        SERVICES.iter().any(|service| self.region(&format!("{}_{}", pd.name, service.suffix)).is_some())
+    }
+
     /// Looks for the files that regions are filled from in the folders
     /// `search`, and completes the sizes of these regions. The configurations
     /// themselves are left out: they are written later.
@@ -63,13 +70,29 @@ pub fn config(system: &System, settings: &Settings, pd: &Pd) -> Config {
         can_call: mine.can_call,
     });
     let set = settings.pd(&pd.name).map(|table| &table.entries[..]).unwrap_or_default();
+    let set = set.iter().map(|s| (s.key.clone(), s.value.clone()));
+    let identities = SERVICES.iter().any(|s| s.server == pd.name).then(|| identities(system, settings));
     Config {
         name: pd.name.clone(),
         regions: regions.collect(),
         channels: channels.collect(),
         irqs: pd.irqs.iter().map(|irq| (irq_name(pd, irq), irq.id)).collect(),
-        settings: set.iter().map(|s| (s.key.clone(), s.value.clone())).collect(),
+        settings: set.chain(identities.unwrap_or_default()).collect(),
     }
+}
+
+/// User and group of every client, for the servers: `identity.<client>` is
+/// `uid:gid`.
+fn identities(system: &System, settings: &Settings) -> Vec<(String, String)> {
+    let clients = system.pds.iter().filter(|pd| system.is_client(pd));
+    let ids = clients.enumerate().map(|(i, pd)| {
+        let set = |key| settings.pd(&pd.name).and_then(|table| Some(table.get(key)?.value.clone()));
+        let default = (FIRST_ID + i as u32).to_string();
+        let uid = set("identity.uid").unwrap_or_else(|| default.clone());
+        let gid = set("identity.gid").unwrap_or(default);
+        (format!("identity.{}", pd.name), format!("{uid}:{gid}"))
+    });
+    ids.collect()
 }
 
 /// An interrupt is called by its `setvar_id`, if it has one, or as the PD's

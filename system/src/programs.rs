@@ -47,6 +47,8 @@ pub struct Need {
     pub min: u64,
     /// The size must be a multiple of this.
     pub unit: u64,
+    /// Needed only in a system that has this PD.
+    pub with: Option<&'static str>,
 }
 
 /// An interrupt of a driver.
@@ -77,7 +79,7 @@ pub struct Service {
 }
 
 /// A key of `strait.toml`.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Key {
     /// Its name, dotted.
     pub name: &'static str,
@@ -108,13 +110,17 @@ const QUEUE: u64 = 8 + 16 * 512;
 const FRAME: u64 = 2048;
 
 const fn queue(region: &'static str) -> Need {
-    Need { region, perms: Perms::RW, min: QUEUE, unit: 1 }
+    Need { region, perms: Perms::RW, min: QUEUE, unit: 1, with: None }
 }
 
 /// At least 64 frames.
 const fn frames(region: &'static str, perms: Perms) -> Need {
-    Need { region, perms, min: 64 * FRAME, unit: FRAME }
+    Need { region, perms, min: 64 * FRAME, unit: FRAME, with: None }
 }
+
+/// The key of what clients carry from `vfs_server` to `net_server`, and what
+/// the latter dropped of it.
+const TOKENS: Need = Need { region: "vfs_tokens", perms: Perms::RW, min: 0x9000, unit: 1, with: Some("vfs_server") };
 
 const fn notify(peer: &'static str) -> Link {
     Link { peer, call: false }
@@ -127,6 +133,9 @@ const fn call(peer: &'static str) -> Link {
 const fn key(name: &'static str, kind: Kind) -> Key {
     Key { name, kind }
 }
+
+/// Every client's settings: its user and group, for all servers.
+pub const IDENTITY: &[Key] = &[key("identity.uid", Kind::Number), key("identity.gid", Kind::Number)];
 
 /// Expects nothing.
 const NOTHING: Program = Program {
@@ -154,7 +163,7 @@ pub const PROGRAMS: &[Program] = &[
             // The driver passes frames on and never looks into them.
             frames("eth_rx_data", Perms::R),
             frames("eth_tx_data", Perms::R),
-            Need { region: "eth_driver_dma", perms: Perms::RW, min: 0x1_0000, unit: 1 },
+            Need { region: "eth_driver_dma", perms: Perms::RW, min: 0x1_0000, unit: 1, with: None },
         ],
         physical: &["eth_rx_data", "eth_tx_data", "eth_driver_dma"],
         device: Some("virtio_net"),
@@ -165,7 +174,7 @@ pub const PROGRAMS: &[Program] = &[
     Program { name: "timer_driver", irq: Some(Interrupt { name: "timer", required: true }), silent: true, ..NOTHING },
     Program {
         name: "entropy_driver",
-        regions: &[Need { region: "entropy_driver_dma", perms: Perms::RW, min: 0x1000, unit: 1 }],
+        regions: &[Need { region: "entropy_driver_dma", perms: Perms::RW, min: 0x1000, unit: 1, with: None }],
         physical: &["entropy_driver_dma"],
         device: Some("virtio_rng"),
         irq: Some(Interrupt { name: "virtio_rng", required: false }),
@@ -186,6 +195,7 @@ pub const PROGRAMS: &[Program] = &[
             queue("eth_tx_active"),
             frames("eth_rx_data", Perms::RW),
             frames("eth_tx_data", Perms::RW),
+            TOKENS,
         ],
         channels: &[call("eth_driver"), call("timer_driver"), call("entropy_driver")],
         settings: &[
@@ -198,7 +208,9 @@ pub const PROGRAMS: &[Program] = &[
     },
     Program {
         name: "vfs_server",
-        regions: &[Need { region: "vfs_archive", perms: Perms::R, min: 1024, unit: 1 }],
+        regions: &[Need { region: "vfs_archive", perms: Perms::R, min: 1024, unit: 1, with: None }, TOKENS],
+        channels: &[call("entropy_driver")],
+        settings: &[key("mounts", Kind::Mounts), key("quota.pages", Kind::Number), key("quota.inodes", Kind::Number)],
         ..NOTHING
     },
     Program { name: "echo", sessions: &[&NET], settings: &[key("port", Kind::Port)], port: Some(7), ..NOTHING },

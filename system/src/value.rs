@@ -21,6 +21,10 @@ pub enum Kind {
     HttpUrl,
     /// Any text.
     Text,
+    /// A whole number of 32 bits.
+    Number,
+    /// What is mounted where: paths and kinds of file systems, first the root.
+    Mounts,
 }
 
 impl Kind {
@@ -40,9 +44,23 @@ impl Kind {
             Self::AbsolutePath => (value.starts_with('/') && !value.contains('\0'), "a path that starts with /".into()),
             Self::HttpUrl => (is_http_url(value), "a URL such as \"http://example.org/index.html\"".into()),
             Self::Text => (true, String::new()),
+            Self::Number => (value.parse::<u32>().is_ok(), "a whole number from 0 to 4294967295".into()),
+            Self::Mounts => {
+                (are_mounts(value), "a list such as [\"/ archive\", \"/tmp ramfs\"], which begins with the root".into())
+            }
         };
         if good { Ok(()) } else { Err(wanted) }
     }
+}
+
+/// Which kinds there are, vfs_server says.
+fn are_mounts(value: &str) -> bool {
+    let path_of = |mount: &str| {
+        let (path, kind) = mount.split_once(' ')?;
+        (path.starts_with('/') && !kind.is_empty() && !kind.contains(' ')).then(|| path.to_string())
+    };
+    let paths: Option<Vec<_>> = value.split(',').map(path_of).collect();
+    paths.is_some_and(|paths| paths[0] == "/" && paths[1..].iter().all(|p| p.len() > 1))
 }
 
 fn is_ipv4(value: &str) -> bool {
@@ -84,6 +102,12 @@ mod tests {
             (Kind::Ipv4Prefix, &["10.0.2.15/24", "1.2.3.4/32"], &["10.0.2.15", "10.0.2.15/0", "10.0.2.15/33", "/24"]),
             (Kind::Ipv4List, &["10.0.2.3", "10.0.2.3,9.9.9.9"], &["", "10.0.2.3,"]),
             (Kind::Port, &["1", "65535"], &["0", "65536", "http", "-1"]),
+            (Kind::Number, &["0", "4294967295"], &["", "-1", "4294967296", "x"]),
+            (
+                Kind::Mounts,
+                &["/ archive", "/ archive,/tmp ramfs"],
+                &["", "/", "/tmp ramfs", "/ archive,/ ramfs", "/ archive,tmp ramfs", "/ a b"],
+            ),
             (Kind::AbsolutePath, &["/", "/www"], &["", "www"]),
             (
                 Kind::HttpUrl,

@@ -83,3 +83,19 @@ fn the_description_of_this_repository_passes() {
     let (system, settings) = load(&root.join("microkit.system"), &root.join("strait.toml"), &[]).unwrap();
     assert_eq!(strait_system::check(&system, &settings), []);
 }
+
+#[test]
+fn the_servers_learn_who_the_clients_are() {
+    let system = System::parse(SYSTEM, "s").unwrap();
+    let settings = Settings::parse("[httpd.identity]\nuid = 0\n", "t").unwrap();
+    assert!(strait_system::check(&system, &settings).is_empty());
+    for server in ["net_server", "vfs_server"] {
+        let config = config(&system, &settings, system.pd(server).unwrap());
+        let clients: Vec<_> = config.settings.iter().filter(|(k, _)| k.starts_with("identity.")).collect();
+        assert_eq!(clients.len(), 2);
+        assert_eq!(config.setting("identity.echo"), Some("1000:1000"));
+        assert_eq!(config.setting("identity.httpd"), Some("0:1001"));
+    }
+    let wrong = Settings::parse("[httpd.identity]\nuid = -1\n[console.identity]\nuid = 0\n", "t").unwrap();
+    assert_eq!(strait_system::check(&system, &wrong).len(), 2);
+}

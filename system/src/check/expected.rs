@@ -57,7 +57,10 @@ fn expectations(system: &System, pd: &Pd, program: &Program, report: &mut Report
 }
 
 fn region(system: &System, pd: &Pd, need: &Need, report: &mut Report<'_>) {
-    let Need { region: name, perms, min, unit } = need;
+    let Need { region: name, perms, min, unit, with } = need;
+    if with.is_some_and(|other| system.pd(other).is_none()) {
+        return;
+    }
     let Some(map) = pd.map(name) else {
         report.at(pd.line, format!("PD `{}` must map the region `{name}`, perms=\"{perms}\"", pd.name));
         return;

@@ -1,7 +1,7 @@
 //! Rules for `strait.toml`.
 
 use super::policy::POLICY;
-use crate::programs::{NET, Program, program};
+use crate::programs::{IDENTITY, Key, NET, program};
 use crate::settings::{PdSettings, Setting};
 use crate::{Problem, Settings, System};
 
@@ -14,33 +14,34 @@ pub fn check(system: &System, settings: &Settings, problems: &mut Vec<Problem>) 
                 format!("[{}] is for no PD of {}; correct the name or remove it", table.pd, system.file),
             ),
             Some(pd) => {
+                let identity = if system.is_client(pd) { IDENTITY } else { &[] };
                 if let Some(program) = program(pd.program()) {
-                    keys(program, table, &mut refuse);
+                    keys(program.name, &[program.settings, identity].concat(), table, &mut refuse);
                 }
             }
         }
     }
 }
 
-fn keys(program: &Program, table: &PdSettings, refuse: &mut impl FnMut(u32, String)) {
+fn keys(program: &str, takes: &[Key], table: &PdSettings, refuse: &mut impl FnMut(u32, String)) {
     for Setting { key, value, line } in &table.entries {
         // `policy` checks these.
-        if program.name == NET.server && key.starts_with(POLICY) {
+        if program == NET.server && key.starts_with(POLICY) {
             continue;
         }
-        match program.settings.iter().find(|k| k.name == key) {
+        match takes.iter().find(|k| k.name == key) {
             Some(known) => {
                 if let Err(wanted) = known.kind.check(value) {
                     refuse(*line, format!("{key} = \"{value}\" is not valid; write {wanted}"));
                 }
             }
             None => {
-                let mut known: Vec<_> = program.settings.iter().map(|k| k.name).collect();
-                if program.name == NET.server {
+                let mut known: Vec<_> = takes.iter().map(|k| k.name).collect();
+                if program == NET.server {
                     known.push("policy.<client>.<key>");
                 }
                 let known = if known.is_empty() { "nothing".into() } else { known.join(", ") };
-                refuse(*line, format!("{} has no setting `{key}`; it takes {known}", program.name));
+                refuse(*line, format!("{program} has no setting `{key}`; it takes {known}"));
             }
         }
     }
