@@ -28,7 +28,7 @@ CARGO  ?= cargo
 SYSTEM := $(CARGO) run --quiet --release -p strait-system --
 SOURCES := --system microkit.system --config strait.toml --search build
 
-.PHONY: run image hosted test check clean setup host archive config
+.PHONY: run image hosted test check clean setup host archive disk config
 .PHONY: conformance conformance-docs
 .PHONY: check-root check-sel4 check-system test-unit verify fuzz test-linux test-hosted test-readme test-qemu test-qemu-few
 .DELETE_ON_ERROR:
@@ -43,7 +43,7 @@ run:
 
 # All that can be had of what the targets below need.
 setup:
-	@sh tools/setup.sh host net test
+	@sh tools/setup.sh host disk net test
 	@$(PYTHON) tools/world.py setup
 
 host:
@@ -52,15 +52,20 @@ host:
 archive: host
 	@$(PYTHON) tools/archive.py build/archive.tar --random 10m.bin=10485760 clients/httpd/www
 
+# The disk, unless it is there: what is on it is kept.
+disk: host
+	@sh tools/setup.sh disk
+	@sh tools/disk.sh build/disk.img
+
 # The configuration of each PD. The description is checked on the way, before
 # anything else is built.
 config: archive
 	@$(SYSTEM) generate $(SOURCES) --out build/config
 
-hosted: config
+hosted: config disk
 	$(CARGO) build --release -p strait-hosted
 
-image: config
+image: config disk
 	@sh tools/image.sh
 
 # ---- Checks and tests ------------------------------------------------------

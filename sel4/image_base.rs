@@ -3,7 +3,7 @@
 // the protection domain. Programs that are not listed stay at the default.
 
 fn main() {
-    const PROGRAMS: [&str; 11] = [
+    const PROGRAMS: [&str; 12] = [
         "timer_driver",
         "entropy_driver",
         "eth_driver",
@@ -15,6 +15,7 @@ fn main() {
         "fetch",
         "probe",
         "netstat",
+        "blk_driver",
     ];
     println!("cargo::rerun-if-changed=../../image_base.rs");
     let name = std::env::var("CARGO_PKG_NAME").unwrap_or_default();

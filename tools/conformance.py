@@ -22,6 +22,7 @@ import world
 
 ROOT = world.ROOT
 OUT = os.path.join("build", "conformance")
+DISK = f"{OUT}/disk.img"
 CLIENT = "conformance"
 # What a run may take, in seconds; most goes into a few cases that wait.
 PATIENCE = {"linux": 120, "hosted": 300, "sel4": 1200}
@@ -150,6 +151,11 @@ def must(*command, **variables):
 def configure(only):
     """Makes all that the system is filled with."""
     must("make", "--no-print-directory", "archive")
+    must("sh", "tools/setup.sh", "disk")
+    disk = os.path.join(ROOT, DISK)
+    if os.path.exists(disk):
+        os.remove(disk)
+    must("sh", "tools/disk.sh", DISK)
     write_system(os.path.join(ROOT, OUT))
     must(
         "cargo", "run", "--quiet", "--release", "-p", "strait-system", "--", "generate",
@@ -168,10 +174,10 @@ def command(where, only):
         must("cargo", "build", "--quiet", "--release", "-p", "strait-hosted")
         return [
             *("target/release/strait-hosted", "run", "--system", f"{OUT}/conformance.system", "--config", f"{OUT}/config"),
-            *("--json", f"{OUT}/hosted.json", "--http-port", "0", "--echo-port", "0"),
+            *("--disk", DISK, "--json", f"{OUT}/hosted.json", "--http-port", "0", "--echo-port", "0"),
         ]  # fmt: skip
     must("sh", "tools/image.sh", SYSTEM=f"{OUT}/conformance.system", SEARCH=OUT, IMAGE=f"{OUT}/loader.img")
-    return world.qemu_command(world.netdev(0, 0), f"{OUT}/loader.img")
+    return world.qemu_command(world.netdev(0, 0), f"{OUT}/loader.img", DISK)
 
 
 def follow(lines, show):

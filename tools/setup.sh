@@ -2,8 +2,9 @@
 # Gets what is missing on this machine. Usage: setup.sh GROUP...
 #
 #   host   what every build needs: a C compiler to link with, Rust
+#   disk   what makes the disk: mkfs.fat
 #   net    the hosted world's network: ip
-#   test   what the system tests call: curl, dnsmasq, pytest
+#   test   what the system tests call: curl, dnsmasq, pytest, mcopy
 #   sel4   the seL4 image: QEMU, libclang, the Rust target
 #
 # On Debian and Ubuntu the packages are installed with apt, by sudo if need be;
@@ -25,6 +26,7 @@ want() {
 has() { command -v "$1"; }
 has_ip() { PATH=$PATH:/usr/sbin:/sbin has ip; }
 has_dnsmasq() { PATH=$PATH:/usr/sbin:/sbin has dnsmasq; }
+has_mkfs() { PATH=$PATH:/usr/sbin:/sbin has mkfs.fat; }
 has_pytest() { python3 -c 'import pytest' || /usr/bin/python3 -c 'import pytest'; }
 has_libclang() {
     [ -n "${LIBCLANG_PATH:-}" ] || find /usr/lib /usr/lib64 /usr/local/lib /opt/homebrew/opt/llvm/lib \
@@ -35,10 +37,12 @@ survey() {
     for group; do
         case $group in
         host) want 'a C compiler' gcc has cc; want 'the C library headers' libc6-dev test -e /usr/include/stdio.h -o "$(uname)" = Darwin ;;
+        disk) want mkfs.fat dosfstools has_mkfs ;;
         net) [ "$(uname)" != Linux ] || want ip iproute2 has_ip ;;
         test)
             want curl curl has curl
             want dnsmasq dnsmasq-base has_dnsmasq
+            want mcopy mtools has mcopy
             want pytest python3-pytest has_pytest
             ;;
         sel4)

@@ -22,6 +22,7 @@ import xml.etree.ElementTree
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TOOLS = os.path.join(ROOT, "tools")
 IMAGE = "build/loader.img"
+DISK = "build/disk.img"
 BOARDS = ("qemu_virt_aarch64", "qemu_virt_aarch64_el1")
 
 # Where QEMU's virtio-mmio bus begins, and how far apart its slots are.
@@ -128,9 +129,9 @@ def netdev(http_port, echo_port, more=()):
     return ",".join(["user", "id=net0", *rules])
 
 
-def qemu_command(network, image=IMAGE):
+def qemu_command(network, image=IMAGE, disk=DISK):
     """The command that boots the image. `network` is a -netdev with the
-    identifier net0."""
+    identifier net0, `disk` a raw image."""
     machine = "virt" if board().endswith("_el1") else "virt,virtualization=on"
     command = [
         "qemu-system-aarch64",
@@ -140,6 +141,8 @@ def qemu_command(network, image=IMAGE):
         *("-netdev", network),
         *("-device", f"virtio-net-device,netdev=net0,bus={virtio_bus('virtio_net')}"),
         *("-device", f"virtio-rng-device,bus={virtio_bus('virtio_rng')}"),
+        *("-drive", f"if=none,id=disk0,format=raw,file={disk.replace(',', ',,')}"),
+        *("-device", f"virtio-blk-device,drive=disk0,bus={virtio_bus('virtio_blk')}"),
         *("-device", f"loader,file={image},addr=0x70000000,cpu-num=0"),
     ]
     return command + (["-smp", "4"] if config().startswith("smp") else [])

@@ -21,6 +21,7 @@ strait-hosted exec [--json FILE] -- COMMAND...
   --system FILE     the system description        [microkit.system]
   --build DIR       where prefill files are       [build]
   --config DIR      the PDs' configurations       [<build>/config]
+  --disk FILE       the disk                      [<build>/disk.img]
   --json FILE       what runs, for tools          [<build>/hosted.json]
   --http-port N     127.0.0.1:N to port 80, TCP   [8080; 0: not at all]
   --echo-port N     127.0.0.1:N to port 7, TCP and UDP   [7007; 0: not at all]
@@ -84,12 +85,13 @@ fn parse_run(mut args: lexopt::Parser) -> Result<Order> {
     let (mut system, mut build, mut config, mut json) =
         (PathBuf::from("microkit.system"), PathBuf::from("build"), None, None);
     let (mut http_port, mut echo_port, mut setup, mut tap) = (None, None, true, None);
-    let mut more = Vec::new();
+    let (mut more, mut disk) = (Vec::new(), None);
     while let Some(arg) = args.next()? {
         match arg {
             Long("system") => system = args.value()?.into(),
             Long("build") => build = args.value()?.into(),
             Long("config") => config = Some(args.value()?.into()),
+            Long("disk") => disk = Some(args.value()?.into()),
             Long("json") => json = Some(args.value()?.into()),
             Long("http-port") => http_port = Some(args.value()?.parse()?),
             Long("echo-port") => echo_port = Some(args.value()?.parse()?),
@@ -106,6 +108,7 @@ fn parse_run(mut args: lexopt::Parser) -> Result<Order> {
     let forward = |port: Option<u16>, usual| port.unwrap_or(if setup { usual } else { 0 });
     Ok(Order::Run(Options {
         system,
+        disk: disk.unwrap_or_else(|| build.join("disk.img")),
         json: json.unwrap_or_else(|| build.join("hosted.json")),
         folders: Folders { config: config.unwrap_or_else(|| build.join("config")), build },
         network: NetworkOptions {

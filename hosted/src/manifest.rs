@@ -24,6 +24,8 @@ pub struct Manifest {
     pub channels: Vec<ChannelEnd>,
     /// The network device, if its program wants one.
     pub tap: Option<RawFd>,
+    /// The disk, if its program wants one.
+    pub disk: Option<RawFd>,
 }
 
 /// A region to map.

@@ -25,6 +25,8 @@ pub struct Program {
     pub run: fn(Start) -> !,
     /// Whether it drives the network device.
     pub tap: bool,
+    /// Whether it drives the disk.
+    pub disk: bool,
     /// Regions that it may write to in this world, whatever the description
     /// says: here the driver itself does what a device does by DMA.
     pub writable: &'static [&'static str],
@@ -33,7 +35,7 @@ pub struct Program {
 impl Program {
     /// A program without a device.
     pub const fn new(name: &'static str, run: fn(Start) -> !) -> Self {
-        Self { name, run, tap: false, writable: &[] }
+        Self { name, run, tap: false, disk: false, writable: &[] }
     }
 }
 
@@ -43,6 +45,8 @@ pub struct Start {
     pub env: Environment,
     /// The network device, if the program asks for it.
     pub tap: Option<OwnedFd>,
+    /// The file that is the disk, if the program asks for it.
+    pub disk: Option<OwnedFd>,
     world: &'static World,
 }
 
@@ -113,7 +117,8 @@ fn prepare(manifest: &Manifest) -> Result<Start> {
     // only other value that reached it, `mapped`, is gone.
     let env = unsafe { Environment::new(world, config) };
     let tap = manifest.tap.map(memory::inherit).transpose()?;
-    Ok(Start { env, tap, world })
+    let disk = manifest.disk.map(memory::inherit).transpose()?;
+    Ok(Start { env, tap, disk, world })
 }
 
 /// A panic anywhere in the process ends it and says which PD it was; with a

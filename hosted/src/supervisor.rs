@@ -12,6 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 use command_fds::{CommandFdExt, FdMapping};
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -33,6 +34,8 @@ pub struct Options {
     pub json: PathBuf,
     /// The network.
     pub network: NetworkOptions,
+    /// The file that is the disk, if the system has one.
+    pub disk: PathBuf,
 }
 
 /// A run, as tests and tools find it in `hosted.json`.
@@ -92,6 +95,8 @@ pub fn run(programs: &[Program], options: &Options) -> Result<()> {
     let chosen: Vec<&Program> =
         system.pds.iter().map(|pd| topology::program_of(programs, &system, pd)).collect::<Result<_>>()?;
     let regions = topology::create_regions(&system, &options.folders)?;
+    let with_disk = chosen.iter().any(|p| p.disk);
+    let disk = if with_disk { Some(open_disk(&options.disk)?) } else { None };
     let control = memory::create("control", CONTROL_BYTES as u64, None)?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGCHLD]).context("cannot catch signals")?;
     // Last before the children: from here on this process may be in another
@@ -102,7 +107,7 @@ pub fn run(programs: &[Program], options: &Options) -> Result<()> {
 
     let mut family = Family(Vec::new());
     for (index, program) in chosen.iter().enumerate() {
-        let child = launch(&system, index, program, &control, &regions, tap)
+        let child = launch(&system, index, program, &control, &regions, tap, disk.as_ref())
             .with_context(|| format!("cannot start PD `{}`", system.pds[index].name))?;
         family.0.push((system.pds[index].name.clone(), child));
     }
@@ -130,6 +135,16 @@ pub fn run(programs: &[Program], options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// The disk is this run's alone: two systems that write it would destroy what
+/// is on it.
+fn open_disk(path: &Path) -> Result<OwnedFd> {
+    let file = fs::OpenOptions::new().read(true).write(true).open(path);
+    let file = file.with_context(|| format!("cannot open the disk {}; run `make disk`", path.display()))?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)
+        .with_context(|| format!("the disk {} is in use by another run", path.display()))?;
+    Ok(file.into())
+}
+
 fn how(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(101), _) => "panicked".into(),
@@ -147,11 +162,13 @@ fn launch(
     control: &OwnedFd,
     regions: &[Option<OwnedFd>],
     tap: Option<&OwnedFd>,
+    disk: Option<&OwnedFd>,
 ) -> Result<Child> {
     let (manifest, sources) = topology::manifest(system, index, program, std::process::id().try_into()?);
     let mut passed = vec![control];
     passed.extend(sources.iter().filter_map(|at| regions[*at].as_ref()));
     passed.extend(tap.filter(|_| program.tap));
+    passed.extend(disk.filter(|_| program.disk));
     let mut mappings = Vec::new();
     for (fd, child_fd) in passed.into_iter().zip(FIRST_FD..) {
         mappings.push(FdMapping { parent_fd: fd.as_fd().try_clone_to_owned()?, child_fd });

@@ -102,7 +102,8 @@ pub fn create_regions(system: &System, folders: &Folders) -> Result<Vec<Option<O
 
 /// The manifest of PD number `index`, and for each region in it the number of
 /// the region in the description. Descriptors are numbered from [`FIRST_FD`]:
-/// the control region, then the regions, then the network device.
+/// the control region, then the regions, then the network device, then the
+/// disk.
 pub fn manifest(system: &System, index: usize, program: &Program, supervisor: i32) -> (Manifest, Vec<usize>) {
     let pd = &system.pds[index];
     let mut sources = Vec::new();
@@ -137,6 +138,7 @@ pub fn manifest(system: &System, index: usize, program: &Program, supervisor: i3
         control: FIRST_FD,
         channels: channels.collect(),
         tap: program.tap.then_some(FIRST_FD + 1 + regions.len() as RawFd),
+        disk: program.disk.then_some(FIRST_FD + 1 + regions.len() as RawFd + RawFd::from(program.tap)),
         regions,
     };
     (manifest, sources)

@@ -67,6 +67,8 @@ pub struct Link {
     pub peer: &'static str,
     /// Whether the program makes protected procedure calls over it.
     pub call: bool,
+    /// Needed only where there is a PD of this name.
+    pub with: Option<&'static str>,
 }
 
 /// A server that clients have sessions with: a region and a channel for each.
@@ -106,6 +108,10 @@ pub const CONFIG_SYMBOL: &str = "strait_config";
 
 /// Bytes of a driver queue: header and 512 descriptors (sDDF's `net_queue`).
 const QUEUE: u64 = 8 + 16 * 512;
+/// Bytes of the queues to a block driver (`strait_abi::blk`).
+const BLK_QUEUE: u64 = 0x3000;
+/// Bytes in whose multiples their client divides the data region.
+const BLK_DATA: u64 = 0x4000;
 /// Bytes of a frame buffer.
 const FRAME: u64 = 2048;
 
@@ -122,12 +128,19 @@ const fn frames(region: &'static str, perms: Perms) -> Need {
 /// the latter dropped of it.
 const TOKENS: Need = Need { region: "vfs_tokens", perms: Perms::RW, min: 0x9000, unit: 1, with: Some("vfs_server") };
 
+const fn blk_data(perms: Perms) -> Need {
+    Need { region: "blk_data", perms, min: BLK_DATA, unit: BLK_DATA, with: Some("blk_driver") }
+}
+
+const BLK_QUEUES: Need =
+    Need { region: "blk_queue", perms: Perms::RW, min: BLK_QUEUE, unit: 1, with: Some("blk_driver") };
+
 const fn notify(peer: &'static str) -> Link {
-    Link { peer, call: false }
+    Link { peer, call: false, with: None }
 }
 
 const fn call(peer: &'static str) -> Link {
-    Link { peer, call: true }
+    Link { peer, call: true, with: None }
 }
 
 const fn key(name: &'static str, kind: Kind) -> Key {
@@ -181,6 +194,20 @@ pub const PROGRAMS: &[Program] = &[
         ..NOTHING
     },
     Program {
+        name: "blk_driver",
+        regions: &[
+            BLK_QUEUES,
+            // The driver never looks into the data.
+            blk_data(Perms::R),
+            Need { region: "blk_driver_dma", perms: Perms::RW, min: 0x4000, unit: 1, with: None },
+        ],
+        physical: &["blk_data", "blk_driver_dma"],
+        device: Some("virtio_blk"),
+        irq: Some(Interrupt { name: "virtio_blk", required: true }),
+        channels: &[notify("vfs_server")],
+        ..NOTHING
+    },
+    Program {
         name: "console",
         device: Some("pl011"),
         irq: Some(Interrupt { name: "pl011", required: false }),
@@ -208,8 +235,13 @@ pub const PROGRAMS: &[Program] = &[
     },
     Program {
         name: "vfs_server",
-        regions: &[Need { region: "vfs_archive", perms: Perms::R, min: 1024, unit: 1, with: None }, TOKENS],
-        channels: &[call("entropy_driver")],
+        regions: &[
+            Need { region: "vfs_archive", perms: Perms::R, min: 1024, unit: 1, with: None },
+            TOKENS,
+            BLK_QUEUES,
+            blk_data(Perms::RW),
+        ],
+        channels: &[call("entropy_driver"), Link { with: Some("blk_driver"), ..call("blk_driver") }],
         settings: &[key("mounts", Kind::Mounts), key("quota.pages", Kind::Number), key("quota.inodes", Kind::Number)],
         ..NOTHING
     },

@@ -26,24 +26,31 @@ class NotBuilt(Exception):
     """The system is not there in this world; the text says what to do."""
 
 
-def qemu_command(tap, image=None):
-    """QEMU as `make run` starts it, but with its network card on `tap`."""
+def empty_disk(path):
+    """Makes a disk at `path`, unless there is one."""
+    subprocess.run(["sh", str(ROOT / "tools/disk.sh"), str(path)], check=True)
+    return str(path)
+
+
+def qemu_command(tap, disk, image=None):
+    """QEMU as `make run` starts it, but with its network card on `tap` and its
+    own disk."""
     image = Path(image or os.environ.get("STRAIT_IMAGE", BUILD / "loader.img"))
     if not image.exists():
         raise NotBuilt(f"{image} is missing: run `make image`")
-    return world.qemu_command(f"tap,id=net0,ifname={tap},script=no,downscript=no", str(image))
+    return world.qemu_command(f"tap,id=net0,ifname={tap},script=no,downscript=no", str(image), empty_disk(disk))
 
 
-def hosted_command(tap):
+def hosted_command(tap, disk):
     """The hosted system, on a TAP device that is there."""
     command = world.hosted_command(0, 0)
     command[0] = str(ROOT / command[0])
     if not Path(command[0]).exists():
         raise NotBuilt(f"{command[0]} is missing: run `make hosted`")
-    return [*command, "--json", str(BUILD / "hosted-test.json"), "--no-net-setup", "--tap", tap]
+    return [*command, "--json", str(BUILD / "hosted-test.json"), "--no-net-setup", "--tap", tap, "--disk", empty_disk(disk)]
 
 
-def linux_command(tap):
+def linux_command(tap, _disk):
     if not ARCHIVE.exists():
         raise NotBuilt(f"{ARCHIVE} is missing: run `make archive`")
     return [sys.executable, str(Path(__file__).with_name("standin.py")), "--tap", tap, "--archive", str(ARCHIVE)]
@@ -56,12 +63,13 @@ class System:
     """A running system."""
 
     def __init__(self, where, directory, faults=None, image=None):
+        self.disk = Path(directory) / "disk.img"
         self.log_path = Path(directory) / "system.log"
         self.seen = 0
         self.link = Link(directory, faults)
         try:
             tap = self.link.guest_tap
-            command = WORLDS[where](tap, image) if image else WORLDS[where](tap)
+            command = WORLDS[where](tap, self.disk, image) if image else WORLDS[where](tap, self.disk)
             self.started = time.monotonic()
             with open(self.log_path, "wb") as log:
                 self.process = subprocess.Popen(

@@ -11,12 +11,13 @@ import world  # noqa: E402
 
 class World(unittest.TestCase):
     def test_devices_sit_where_the_description_says(self):
-        net, rng = world.virtio_bus("virtio_net"), world.virtio_bus("virtio_rng")
+        net, rng, blk = (world.virtio_bus(f"virtio_{name}") for name in ("net", "rng", "blk"))
         command = world.qemu_command(world.netdev(8080, 7007))
         self.assertIn(f"virtio-net-device,netdev=net0,bus={net}", command)
         self.assertIn(f"virtio-rng-device,bus={rng}", command)
-        page = [int(bus.rpartition(".")[2]) // 8 for bus in (net, rng)]
-        self.assertNotEqual(*page)
+        self.assertIn(f"virtio-blk-device,drive=disk0,bus={blk}", command)
+        pages = {int(bus.rpartition(".")[2]) // 8 for bus in (net, rng, blk)}
+        self.assertEqual(len(pages), 3)
 
     def test_forwarded_ports(self):
         self.assertEqual(

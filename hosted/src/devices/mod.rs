@@ -3,10 +3,12 @@
 //! | PD | device |
 //! |---|---|
 //! | `eth_driver` | a TAP device, [`tap`] |
+//! | `blk_driver` | a file, [`disk`] |
 //! | `timer_driver` | a timerfd, [`timer`] |
 //! | `entropy_driver` | getrandom(2) |
 //! | `console` | standard output |
 
+mod disk;
 mod tap;
 mod timer;
 
@@ -14,7 +16,9 @@ use std::io::Write;
 
 use anyhow::{Context, Result};
 use rustix::rand::{GetRandomFlags, getrandom};
+use strait_abi::blk::DriverEnd;
 use strait_abi::log::Logger;
+use strait_blk_driver::{BlkDriver, BlockDevice};
 use strait_console::{Console, Output};
 use strait_entropy_driver::{EntropyDriver, EntropySource};
 use strait_eth_driver::driver::Link;
@@ -30,6 +34,7 @@ use crate::process::{Program, Start};
 pub const DRIVERS: &[Program] = &[
     // Here the driver copies the frames, for there is no DMA.
     Program { tap: true, writable: &["eth_rx_data"], ..Program::new("eth_driver", |s| run(s, eth_driver)) },
+    Program { disk: true, writable: &["blk_data"], ..Program::new("blk_driver", |s| run(s, blk_driver)) },
     Program::new("timer_driver", |s| run(s, timer_driver)),
     Program::new("entropy_driver", |s| run(s, entropy_driver)),
     Program::new("console", |s| run(s, |s| Ok(Console::new(&s.env, Stdout)))),
@@ -67,6 +72,17 @@ fn eth_driver(start: &mut Start) -> Result<impl Component + use<>> {
     let [a, b, c, d, e, f] = device.mac();
     Logger::new(&start.env).line(format_args!("TAP device, {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"));
     Ok(EthDriver::new(start.env.pd, device, irq, link))
+}
+
+fn blk_driver(start: &mut Start) -> Result<impl Component + use<>> {
+    let data = SharedMemory::attach(start.env.region("blk_data")?);
+    let queue = SharedMemory::attach(start.env.region("blk_queue")?);
+    let link = DriverEnd::new(queue).context("region `blk_queue` is too small")?;
+    let file = start.disk.take().context("the supervisor passed no disk")?;
+    let disk = disk::Disk::new(file.into(), data)?;
+    Logger::new(&start.env).line(format_args!("file as disk, {} KiB", disk.capacity() / 2));
+    let irq = start.env.config.irq("virtio_blk")?;
+    Ok(BlkDriver::new(start.env.pd, disk, irq, start.env.channel("vfs_server")?, link, data.len()))
 }
 
 fn timer_driver(start: &mut Start) -> Result<impl Component + use<>> {

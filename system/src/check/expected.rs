@@ -42,7 +42,7 @@ fn expectations(system: &System, pd: &Pd, program: &Program, report: &mut Report
         (None, [first, ..]) => report.at(first.line, format!("`{name}` takes no interrupt; remove this one")),
         _ => {}
     }
-    for link in program.channels {
+    for link in program.channels.iter().filter(|l| l.with.is_none_or(|other| system.pd(other).is_some())) {
         channel(system, pd, link, report);
     }
     for service in program.sessions {
@@ -80,7 +80,7 @@ fn region(system: &System, pd: &Pd, need: &Need, report: &mut Report<'_>) {
 }
 
 fn channel(system: &System, pd: &Pd, link: &Link, report: &mut Report<'_>) {
-    let (name, Link { peer, call }) = (&pd.name, link);
+    let (name, Link { peer, call, .. }) = (&pd.name, link);
     let end = |call: bool| if call { " pp=\"true\"" } else { "" };
     match system.end_between(name, peer) {
         None if system.pd(peer).is_none() => report.at(pd.line, format!("`{name}` needs a PD called `{peer}`; add it, with a channel")),
