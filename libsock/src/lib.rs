@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`posix`] | descriptor calls with the errors of Linux: ports of existing code, and the base of the rest |
 //! | [`Process::wait_events`] | servers that run an event loop over many sockets |
+//! | [`callbacks`] | components that live in their `notified` handler: connected, recv, ... per socket |
 //! | [`net`] | `TcpStream`, `TcpListener`, `UdpSocket` as in `std::net` |
 //! | [`fs`] | `File` as in `std::fs` |
 //! | [`resolve`] | names to addresses and back: DNS, hosts, services, `getaddrinfo` |
@@ -26,6 +27,7 @@
 
 extern crate alloc;
 
+pub mod callbacks;
 mod control;
 mod counters;
 mod datagram;

@@ -8,6 +8,7 @@ use strait_pd::{ChannelSet, ConfigError, Environment, PdRef};
 use strait_ring::SharedMemory;
 
 use crate::{
+    callbacks::Dispatcher,
     descriptor::{Fd, Object, Table},
     resolve::Names,
     session::Net,
@@ -31,6 +32,7 @@ struct Inner {
     /// The PD's name.
     name: String,
     names: RefCell<Names>,
+    dispatcher: Rc<Dispatcher>,
 }
 
 /// Why a process cannot be made of an environment.
@@ -101,6 +103,7 @@ impl Process {
             table: RefCell::new(Table::new()),
             name: env.config.name.clone(),
             names: RefCell::default(),
+            dispatcher: Rc::default(),
         })))
     }
 
@@ -155,6 +158,10 @@ impl Process {
 
     pub(crate) fn table(&self) -> &RefCell<Table> {
         &self.0.table
+    }
+
+    pub(crate) fn dispatcher(&self) -> &Rc<Dispatcher> {
+        &self.0.dispatcher
     }
 
     pub(crate) fn names(&self) -> &RefCell<Names> {

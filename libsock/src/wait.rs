@@ -80,6 +80,11 @@ impl Waiter {
         Ok(())
     }
 
+    /// Notifications that somebody else took: only the library's own matter.
+    pub fn note_own(&self, woken: ChannelSet) {
+        self.note(ChannelSet(woken.0 & self.own.get().0));
+    }
+
     fn note(&self, woken: ChannelSet) {
         if self.timer.is_some_and(|timer| woken.contains(timer)) {
             self.timer_set.set(0);
