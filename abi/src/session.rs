@@ -163,8 +163,9 @@ pub mod status {
     pub const CONNECTED: u32 = 1 << 17;
     /// Sending is over: EPIPE.
     pub const WRSHUT: u32 = 1 << 18;
-    /// A stream: at `rx_mark` of the slot lies the urgent mark (SIOCATMARK),
-    /// which one recv(2) does not cross.
+    /// A stream: at `rx_mark` of the slot lies the urgent byte (SIOCATMARK),
+    /// which one recv(2) does not cross. A recv that begins there passes over
+    /// it unless SO_OOBINLINE is set.
     pub const MARK: u32 = 1 << 19;
     /// A stream: at `rx_mark` of the slot begins data that comes with control
     /// data; a datagram socket: the record at the head does.
@@ -174,6 +175,9 @@ pub mod status {
     /// The socket is shared with another session, whose memory its rings are
     /// in: [`Acquire`](crate::net::Request::Acquire) brings them here.
     pub const AWAY: u32 = 1 << 22;
+    /// A stream: the bytes before `rx_skip` of the slot, at which the client
+    /// stands, were urgent: it passes over them unless SO_OOBINLINE is set.
+    pub const SKIP: u32 = 1 << 23;
 }
 
 #[cfg(test)]

@@ -73,6 +73,8 @@ pub struct Server {
     pub name_servers: Vec<u8>,
     /// What the next ReceiveControl gives.
     pub control: Vec<u8>,
+    /// What ReceiveUrgent gives; EAGAIN without one.
+    pub urgent: Option<u8>,
     pub requests: Vec<String>,
     wake: bool,
 }
@@ -96,6 +98,7 @@ impl Fake {
             connect: Ok(()),
             name_servers: vec![],
             control: vec![],
+            urgent: None,
             requests: vec![],
             wake: false,
         };
@@ -359,6 +362,7 @@ impl Server {
                 return Ok(first | second << 16);
             }
             Request::ReceiveControl { .. } => bytes.append(&mut self.control),
+            Request::ReceiveUrgent { .. } => bytes.push(self.urgent.ok_or(Errno::EAGAIN)?),
             Request::Close { socket } => {
                 let data = self.take(socket);
                 let s = self.sockets[usize::from(socket)].as_mut().unwrap();

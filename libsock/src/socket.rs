@@ -36,6 +36,12 @@ pub struct Socket {
     pub send_timeout: Cell<Option<u64>>,
     /// SO_RCVLOWAT.
     pub low_water: Cell<u32>,
+    /// SO_OOBINLINE.
+    pub oob_inline: Cell<bool>,
+    /// SO_LINGER, in seconds.
+    pub linger: Cell<Option<u32>>,
+    /// The last send said that more follows (MSG_MORE).
+    pub held: Cell<bool>,
     pub listening: Cell<bool>,
     /// A connect is under way.
     pub connecting: Cell<bool>,
@@ -67,6 +73,9 @@ impl Socket {
             receive_timeout: Cell::new(None),
             send_timeout: Cell::new(None),
             low_water: Cell::new(1),
+            oob_inline: Cell::new(false),
+            linger: Cell::new(None),
+            held: Cell::new(false),
             listening: Cell::new(false),
             connecting: Cell::new(false),
             has_peer: Cell::new(false),
@@ -74,6 +83,15 @@ impl Socket {
             watchers: Watchers::default(),
             me: me.clone(),
         }))
+    }
+
+    /// Takes over what a listener hands to its connections (Linux clones it).
+    pub fn inherit(&self, listener: &Self) {
+        self.low_water.set(listener.low_water.get());
+        self.oob_inline.set(listener.oob_inline.get());
+        self.linger.set(listener.linger.get());
+        self.receive_timeout.set(listener.receive_timeout.get());
+        self.send_timeout.set(listener.send_timeout.get());
     }
 
     /// Whether data is a sequence of bytes, without records.
@@ -147,7 +165,15 @@ impl Socket {
         if self.listening.get() {
             return ready;
         }
-        let enough = if self.is_stream() && self.is_inet() { self.low_water.get() } else { 1 };
+        let mut enough = if self.is_stream() && self.is_inet() { self.low_water.get() } else { 1 };
+        if status & status::MARK != 0 && self.is_inet() {
+            match self.mark_distance() {
+                // The urgent byte itself is not to be read.
+                Some(0) if !self.oob_inline.get() => enough += 1,
+                None => ready &= !status::PRI,
+                _ => {}
+            }
+        }
         if status & status::RDHUP != 0 || self.rx.borrow().available() >= enough {
             ready |= status::IN;
         }

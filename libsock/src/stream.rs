@@ -4,8 +4,9 @@ use core::sync::atomic::Ordering;
 
 use strait_abi::{
     Errno,
+    net::Request,
     session::status,
-    socket::{MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC},
+    socket::{MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC},
 };
 use strait_ring::{SharedMemory, paged::ClientConsumer};
 
@@ -40,12 +41,23 @@ impl Socket {
             drop(rx);
             return self.nothing_received(status);
         }
-        if status & (status::MARK | status::CONTROL) != 0 {
-            available = self.up_to_mark(&rx, available, flags, extra)?;
+        let mut passed = 0;
+        if status & (status::MARK | status::CONTROL | status::SKIP) != 0 {
+            passed = self.urgent_at_head(&rx);
+            if flags & MSG_PEEK == 0 {
+                rx.consume(core::mem::take(&mut passed));
+            }
+            available = rx.available().saturating_sub(passed) as usize;
+            if available == 0 {
+                drop(rx);
+                self.taken(true);
+                return self.nothing_received(status);
+            }
+            available = self.up_to_mark(&rx, passed, available, flags, extra)?;
         }
         let n = available.min(into.len().saturating_sub(done));
         if flags & MSG_TRUNC == 0 || !self.is_inet() {
-            into.each_mut(done..done + n, |at, part| rx.copy(at as u32, part)).ok_or(Errno::EIO)?;
+            into.each_mut(done..done + n, |at, part| rx.copy(passed + at as u32, part)).ok_or(Errno::EIO)?;
         }
         if flags & MSG_PEEK == 0 {
             rx.consume(n as u32);
@@ -55,17 +67,18 @@ impl Socket {
         Ok(n)
     }
 
-    /// How many bytes one receive may take of those available: it does not
-    /// cross the mark. Control data that lies at the head is taken.
+    /// How many bytes one receive may take of those available behind the
+    /// `passed` that are passed over: it does not cross the mark. Control data that lies at the head is taken.
     #[cold]
     fn up_to_mark(
         &self,
         rx: &ClientConsumer,
+        passed: u32,
         available: usize,
         flags: u32,
         extra: Option<&mut Extra>,
     ) -> Result<usize, Errno> {
-        let distance = || rx.distance(self.slot.rx_mark.load(Ordering::Acquire)) as usize;
+        let distance = || rx.distance(self.slot.rx_mark.load(Ordering::Acquire)).wrapping_sub(passed) as usize;
         if distance() == 0 && self.status() & status::CONTROL != 0 {
             self.receive_control(flags, extra.unwrap_or(&mut Extra::default()))?;
             if self.status() & (status::MARK | status::CONTROL) == 0 {
@@ -79,15 +92,72 @@ impl Socket {
         })
     }
 
+    /// How many bytes at the head were or are urgent: a receive passes over them
+    /// unless SO_OOBINLINE is set.
+    #[cold]
+    fn urgent_at_head(&self, rx: &ClientConsumer) -> u32 {
+        let (status, available) = (self.status(), rx.available());
+        if self.oob_inline.get() {
+            return 0;
+        }
+        let mut passed = 0;
+        if status & status::SKIP != 0 {
+            let distance = rx.distance(self.slot.rx_skip.load(Ordering::Acquire));
+            // Beyond what is there it was passed before.
+            passed = if distance <= available { distance } else { 0 };
+        }
+        if status & status::MARK != 0 && rx.distance(self.slot.rx_mark.load(Ordering::Acquire)) == passed {
+            passed += 1;
+        }
+        passed.min(available)
+    }
+
+    /// Where the urgent byte is, as the distance from what is read next; `None`
+    /// if there is none that was not passed.
+    pub fn mark_distance(&self) -> Option<u32> {
+        if self.status() & status::MARK == 0 {
+            return None;
+        }
+        let distance = self.rx.borrow().distance(self.slot.rx_mark.load(Ordering::Acquire));
+        Some(distance).filter(|distance| *distance < 1 << 31)
+    }
+
+    /// As far as a receive goes that begins at the head.
+    fn mark_distance_of(&self, rx: &ClientConsumer) -> usize {
+        match rx.distance(self.slot.rx_mark.load(Ordering::Acquire)) {
+            distance @ 1..0x8000_0000 if self.status() & status::MARK != 0 => distance as usize,
+            _ => usize::MAX,
+        }
+    }
+
+    /// What FIONREAD tells: bytes up to the urgent one if that is here and
+    /// stands apart (Linux: tcp_inq).
+    pub fn readable(&self) -> u32 {
+        let available = self.rx.borrow().available();
+        match self.mark_distance() {
+            Some(distance) if distance < available && !self.oob_inline.get() => distance,
+            _ => available,
+        }
+    }
+
     /// What the flags ask for instead of the next bytes, if anything.
     #[cold]
-    fn receive_special<S: Scatter + ?Sized>(&self, _into: &mut S, flags: u32) -> Option<Result<usize, Errno>> {
+    fn receive_special<S: Scatter + ?Sized>(&self, into: &mut S, flags: u32) -> Option<Result<usize, Errno>> {
         if flags & MSG_ERRQUEUE != 0 && self.is_inet() {
             // The queue of errors is always empty: IP_RECVERR cannot be set.
             Some(Err(Errno::EAGAIN))
         } else if flags & MSG_OOB != 0 {
-            // There is no urgent data.
-            Some(Err(Errno::EINVAL))
+            let request = Request::ReceiveUrgent { socket: self.handle, peek: flags & MSG_PEEK != 0 };
+            let byte = self.net.call(&request, |reply| reply.bytes.first().copied().ok_or(Errno::EPROTO));
+            Some(byte.and_then(|byte| {
+                let n = into.len().min(1);
+                let put = |_, part: &mut [u8]| {
+                    part.fill(byte);
+                    Some(())
+                };
+                into.each_mut(0..n, put).ok_or(Errno::EIO)?;
+                Ok(n)
+            }))
         } else {
             None
         }
@@ -151,11 +221,16 @@ impl Socket {
     /// there is.
     #[inline]
     pub fn send_stream<G: Gather + ?Sized>(&self, data: &G, done: usize, flags: u32) -> Result<usize, Errno> {
-        if flags & MSG_OOB != 0 {
-            return Err(Errno::EOPNOTSUPP);
-        }
         let room = self.stream_room()? as usize;
         let len = data.len().saturating_sub(done);
+        let more = flags & MSG_MORE != 0;
+        if more != self.held.get() {
+            self.held.set(more);
+            self.tx.borrow().hold(more);
+        }
+        if flags & MSG_OOB != 0 && len != 0 && room != 0 {
+            self.announce_urgent(len.min(room))?;
+        }
         if len > room {
             return self.send_part(data, done, room);
         }
@@ -169,6 +244,12 @@ impl Socket {
         drop(tx);
         self.doorbell();
         Ok(len)
+    }
+
+    /// Of the bytes that are about to be written the last is urgent.
+    #[cold]
+    fn announce_urgent(&self, bytes: usize) -> Result<(), Errno> {
+        self.net.call(&Request::SendUrgent { socket: self.handle, bytes: bytes as u32 }, |_| Ok(()))
     }
 
     /// Sends `len` bytes of other shared memory; at most the room.
@@ -194,7 +275,17 @@ impl Socket {
             drop(rx);
             return self.nothing_received(status);
         }
-        let n = available.min(to.room_or_wish()?).min(max);
+        let mut n = available.min(to.room_or_wish()?).min(max);
+        if status & (status::MARK | status::SKIP) != 0 {
+            let passed = self.urgent_at_head(&rx);
+            rx.consume(passed);
+            n = n.min(rx.available() as usize).min(self.mark_distance_of(&rx));
+            if n == 0 {
+                drop(rx);
+                self.taken(true);
+                return self.nothing_received(status);
+            }
+        }
         let mut tx = to.tx.borrow_mut();
         tx.stage_ring(&rx, n).ok_or(Errno::EIO)?;
         rx.consume(n as u32);

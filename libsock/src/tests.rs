@@ -5,6 +5,7 @@ mod descriptors;
 mod events;
 mod messages;
 mod model;
+mod urgent;
 
 use core::net::SocketAddr;
 

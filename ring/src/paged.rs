@@ -52,7 +52,10 @@ pub struct Slot {
     /// Place of the mark in the stream to the client, by the server: valid
     /// while a bit of `status` says so.
     pub rx_mark: AtomicU32,
-    reserved_server: [AtomicU32; 11],
+    /// End of bytes that the client passes over, by the server: valid while a
+    /// bit of `status` says so.
+    pub rx_skip: AtomicU32,
+    reserved_server: [AtomicU32; 10],
     /// Begin of the data not yet read, by the client.
     pub rx_head: AtomicU32,
     /// End of the data for the server, by the client.
@@ -90,6 +93,7 @@ unsafe impl crate::memory::Cells for Slot {
             tx_head: Cells::zeroed(),
             tx_limit: Cells::zeroed(),
             rx_mark: Cells::zeroed(),
+            rx_skip: Cells::zeroed(),
             reserved_server: Cells::zeroed(),
             rx_head: Cells::zeroed(),
             tx_tail: Cells::zeroed(),

@@ -1,21 +1,59 @@
 //! What holds for descriptors of all kinds.
 
+use alloc::rc::Rc;
+
 use strait_abi::{
     Errno,
+    net::Request,
+    session::status,
     socket::{
         F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_SETFD, F_SETFL, FD_CLOEXEC, FIOCLEX, FIONBIO, FIONCLEX,
-        O_CLOEXEC, O_NONBLOCK,
+        O_CLOEXEC, O_NONBLOCK, SHUT_WR,
     },
 };
 
-use crate::{Process, descriptor::Fd};
+use crate::{
+    Process,
+    descriptor::{Descriptor, Fd, Object},
+    socket::Socket,
+};
 
 impl Process {
-    /// close(2). Bytes that were sent are still delivered.
+    /// close(2). Bytes that were sent are still delivered; with SO_LINGER the
+    /// call waits for that.
     pub fn close(&self, fd: Fd) -> Result<(), Errno> {
         let descriptor = self.table().borrow_mut().remove(fd)?;
-        drop(descriptor);
+        self.end(descriptor);
         Ok(())
+    }
+
+    /// Drops what a descriptor stood for.
+    fn end(&self, descriptor: Descriptor) {
+        if let Object::Socket(socket) = &descriptor.object
+            && let Some(seconds) = socket.linger.get().filter(|s| *s > 0)
+            && Rc::strong_count(socket) == 1
+        {
+            self.linger(socket, seconds);
+        }
+    }
+
+    /// SO_LINGER: waits until the peer has acknowledged all, at most so long.
+    /// Linux does so on sockets that may not wait too.
+    #[cold]
+    fn linger(&self, socket: &Socket, seconds: u32) {
+        let unread = socket.rx.borrow().available() != 0;
+        // What is not read makes of it a reset, at once.
+        if !socket.is_stream() || !socket.is_inet() || socket.listening.get() || unread {
+            return;
+        }
+        let request = Request::Shutdown { socket: socket.handle, how: SHUT_WR };
+        if socket.net.call(&request, |_| Ok(())).is_ok() {
+            // Whatever comes of it, the socket is closed.
+            let _ = self.until(Some(u64::from(seconds) * 1_000_000_000), || {
+                let over = socket.status() & (status::DRAINED | status::ERR | status::HUP) != 0;
+                if over { Ok(()) } else { Err(Errno::EAGAIN) }
+            });
+        }
     }
 
     /// dup(2).
@@ -36,7 +74,9 @@ impl Process {
         }
         let object = self.object(fd)?;
         let old = self.table().borrow_mut().replace(new, object, flags & O_CLOEXEC != 0)?;
-        drop(old);
+        if let Some(old) = old {
+            self.end(old);
+        }
         Ok(new)
     }
 

@@ -6,7 +6,7 @@ use strait_abi::{
     Errno,
     net::{MAX_OPTION, Request},
     session::status,
-    socket::{FIONREAD, O_APPEND, O_NONBLOCK, O_RDWR, POLLIN, POLLOUT, POLLRDNORM, POLLWRBAND, POLLWRNORM},
+    socket::{FIONREAD, O_APPEND, O_NONBLOCK, O_RDWR, POLLIN, POLLOUT, POLLRDNORM, POLLWRBAND, POLLWRNORM, SIOCATMARK},
     vfs::{Stat, mode},
 };
 
@@ -54,8 +54,13 @@ impl Description for Socket {
             if self.listening.get() {
                 return Err(Errno::EINVAL);
             }
-            let n = if self.is_stream() { self.rx.borrow().available() as usize } else { self.next_datagram()? };
+            let n = if self.is_stream() { self.readable() as usize } else { self.next_datagram()? };
             *argument.first_chunk_mut().ok_or(Errno::EFAULT)? = (n as u32).to_ne_bytes();
+            return Ok(0);
+        }
+        if request == SIOCATMARK && self.is_inet() && self.is_stream() {
+            let there = self.mark_distance() == Some(0);
+            *argument.first_chunk_mut().ok_or(Errno::EFAULT)? = u32::from(there).to_ne_bytes();
             return Ok(0);
         }
         let given = &argument[..argument.len().min(MAX_OPTION)];

@@ -6,7 +6,7 @@ use strait_abi::{
     Address, Errno,
     net::Request,
     session::status,
-    socket::{MSG_DONTWAIT, MSG_ERRQUEUE, MSG_PEEK, MSG_WAITALL},
+    socket::{MSG_DONTWAIT, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_WAITALL},
 };
 
 use crate::{
@@ -169,7 +169,12 @@ impl Process {
         }
         let result = if socket.is_stream() {
             match socket.receive_stream(into, 0, flags, extra.as_deref_mut()) {
-                Ok(n) if n != 0 && n < into.len() && (flags & MSG_WAITALL != 0 || socket.low_water.get() > 1) => {
+                Ok(n)
+                    if n != 0
+                        && n < into.len()
+                        && (flags & MSG_WAITALL != 0 || socket.low_water.get() > 1)
+                        && flags & MSG_OOB == 0 =>
+                {
                     return self.receive_all(socket, into, n, flags);
                 }
                 other => other,
@@ -178,7 +183,10 @@ impl Process {
             socket.receive_datagram(into, flags, from.as_deref_mut(), extra.as_deref_mut())
         };
         match result {
-            Err(Errno::EAGAIN) if may_wait(socket, flags) => self.receive_later(socket, into, flags, from, extra),
+            // Linux: urgent data is never waited for.
+            Err(Errno::EAGAIN) if may_wait(socket, flags) && flags & MSG_OOB == 0 => {
+                self.receive_later(socket, into, flags, from, extra)
+            }
             done => done,
         }
     }

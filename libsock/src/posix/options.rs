@@ -6,10 +6,13 @@ use core::time::Duration;
 use strait_abi::{
     Errno,
     net::{MAX_OPTION, Request},
-    socket::{SO_DOMAIN, SO_PROTOCOL, SO_RCVLOWAT, SO_RCVTIMEO, SO_SNDTIMEO, SO_TYPE, SOL_SOCKET},
+    socket::{
+        IPPROTO_IP, SO_DOMAIN, SO_LINGER, SO_OOBINLINE, SO_PROTOCOL, SO_RCVLOWAT, SO_RCVTIMEO, SO_SNDTIMEO, SO_TYPE,
+        SOL_SOCKET,
+    },
 };
 
-use crate::{Process, descriptor::Fd, process::nanos};
+use crate::{Process, descriptor::Fd, process::nanos, socket::Socket};
 
 /// Bytes of a `struct timeval` on 64-bit machines.
 const TIMEVAL: usize = 16;
@@ -60,9 +63,22 @@ impl Process {
                 socket.low_water.set(bytes);
             }
             _ if value.len() > MAX_OPTION => return Err(Errno::EINVAL),
-            _ => socket.net.call(&Request::SetOption { socket: socket.handle, level, name, value }, |_| Ok(()))?,
+            _ => {
+                socket.net.call(&Request::SetOption { socket: socket.handle, level, name, value }, |_| Ok(()))?;
+                self.remember(&socket, level, name, value);
+            }
         }
         Ok(())
+    }
+
+    /// Notes what this side of the socket must know.
+    fn remember(&self, socket: &Socket, level: i32, name: i32, value: &[u8]) {
+        let word = |at: usize| value.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes);
+        match (level, name) {
+            (SOL_SOCKET, SO_OOBINLINE) => socket.oob_inline.set(word(0) != 0),
+            (SOL_SOCKET, SO_LINGER) => socket.linger.set((word(0) != 0).then_some(word(4))),
+            _ => {}
+        }
     }
 
     /// getsockopt(2): writes the value, cut off at the end of `value`, and
@@ -77,7 +93,10 @@ impl Process {
             (SOL_SOCKET, SO_DOMAIN) => put(value, &u32::from(socket.family).to_ne_bytes()),
             (SOL_SOCKET, SO_PROTOCOL) if socket.protocol != 0 => put(value, &u32::from(socket.protocol).to_ne_bytes()),
             _ => socket.net.call(&Request::GetOption { socket: socket.handle, level, name }, |reply| {
-                Ok(put(value, reply.bytes))
+                // Linux: a short value of this level is one byte if it can be.
+                let byte = level == IPPROTO_IP && reply.bytes.len() == 4 && (1..4).contains(&value.len());
+                let small = reply.bytes.first_chunk().is_some_and(|b| u32::from_ne_bytes(*b) <= 255);
+                Ok(put(value, if byte && small { &reply.bytes[..1] } else { reply.bytes }))
             })?,
         })
     }

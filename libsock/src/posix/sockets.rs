@@ -105,6 +105,7 @@ impl Process {
             done => done?,
         };
         let socket = Socket::new(&listener.net, handle, listener.family, listener.kind, listener.protocol)?;
+        socket.inherit(&listener);
         Ok((self.enter(socket, flags)?, peer))
     }
 

@@ -481,6 +481,20 @@ impl Family for Inet {
         }
     }
 
+    fn send_urgent(&mut self, core: &mut Core, id: SocketId, bytes: u32) -> Result<(), Errno> {
+        if !Self::is_tcp(core, id) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        self.tcp.send_urgent(&mut self.shared, core, id, bytes)
+    }
+
+    fn receive_urgent(&mut self, core: &mut Core, id: SocketId, peek: bool) -> Result<u8, Errno> {
+        if !Self::is_tcp(core, id) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        self.tcp.receive_urgent(&mut self.shared, core, id, peek)
+    }
+
     fn doorbell(&mut self, core: &mut Core, id: SocketId) {
         if Self::is_tcp(core, id) {
             self.tcp.touch(&mut self.shared, core, id);

@@ -13,6 +13,7 @@ mod input;
 mod options;
 mod settle;
 mod time_wait;
+mod urgent;
 
 use alloc::{collections::BTreeSet, vec, vec::Vec};
 use core::{
@@ -37,6 +38,7 @@ use self::{
     held::Held,
     options::Watch,
     time_wait::TimeWait,
+    urgent::Urgent,
 };
 use super::{
     Endpoint, Shared, checksum, ip,
@@ -121,6 +123,7 @@ struct Connection {
     /// What is put into what it sends.
     marks: Marks,
     watch: Watch,
+    urgent: Urgent,
     /// The deadline that `timers` has for it; never later than what is due.
     queued: u64,
     /// When a closed socket gives up, and what it had left to do when that was
@@ -206,6 +209,7 @@ impl Tcp {
             last: LastSent::default(),
             marks: Marks::default(),
             watch: Watch::new(core.now),
+            urgent: Urgent::default(),
             queued: u64::MAX,
             give_up: None,
             dirty: false,

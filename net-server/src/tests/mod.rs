@@ -7,4 +7,5 @@ mod tcp;
 mod udp;
 mod unix;
 mod unix_rights;
+mod urgent;
 mod world;

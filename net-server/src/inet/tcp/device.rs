@@ -34,6 +34,8 @@ pub struct Marks {
     pub tos: u8,
     /// TCP_MAXSEG; 0 for what the link takes.
     pub segment: u16,
+    /// The sequence number behind the urgent byte, as on the wire.
+    pub urgent: Option<u32>,
 }
 
 /// Numbers of the last segment sent.
@@ -43,6 +45,12 @@ pub struct LastSent {
     pub next: u32,
     /// What it acknowledged.
     pub ack: u32,
+    /// The window that it announced.
+    pub window: u16,
+    /// The sequence number of the first byte of data.
+    pub first: u32,
+    /// A segment told of the urgent byte.
+    pub urgent: bool,
 }
 
 pub struct Tx<'a> {
@@ -80,7 +88,21 @@ fn finish(packet: &mut [u8], isn: u32, marks: Marks, last: &mut LastSent) {
     let Ok(mut tcp) = TcpPacket::new_checked(&mut packet[header..]) else { return };
     let number = tcp.seq_number().0.wrapping_add(isn as i32);
     tcp.set_seq_number(TcpSeqNumber(number));
-    *last = LastSent { next: (number as u32).wrapping_add(tcp.segment_len() as u32), ack: tcp.ack_number().0 as u32 };
+    last.next = (number as u32).wrapping_add(tcp.segment_len() as u32);
+    last.ack = tcp.ack_number().0 as u32;
+    last.window = tcp.window_len();
+    if tcp.syn() {
+        last.first = last.next;
+    }
+    if let Some(end) = marks.urgent {
+        // As Linux: on everything that begins before the urgent byte's end.
+        let distance = end.wrapping_sub(number as u32);
+        if distance != 0 && distance < 1 << 31 {
+            tcp.set_urg(true);
+            tcp.set_urgent_at(distance.min(0xffff) as u16);
+            last.urgent = true;
+        }
+    }
     tcp.set_checksum(0);
     if marks.segment != 0 && tcp.syn() {
         let _ = clamp_segment(&mut packet[header..], marks.segment);

@@ -11,7 +11,7 @@ use strait_abi::{Errno, socket as c};
 
 use super::{
     ACCEPT_TIMEOUT, Endpoint, HANDSHAKE, Hold, LastSent, Marks, Shared, Sharing, TCP, Tcp, Tuple, Wire, checksum, ip,
-    options::clamp_segment, time_wait,
+    options::clamp_segment, time_wait, urgent::URG,
 };
 use crate::{core::Core, link::dhcp::instant, socket::SocketId};
 
@@ -57,7 +57,7 @@ impl Tcp {
                 // (RFC 1337).
                 let asks = tcp.fin() || !tcp.payload().is_empty();
                 if asks && !resets {
-                    time_wait::acknowledge(core, &tuple, last);
+                    time_wait::acknowledge(core, &tuple, last, 0);
                 }
                 return true;
             }
@@ -100,7 +100,9 @@ impl Tcp {
             let number = tcp.ack_number();
             tcp.set_ack_number(TcpSeqNumber(number.0.wrapping_sub(connection.isn as i32)));
         }
-        if opens {
+        let before = connection.tcp().state();
+        if opens && matches!(before, State::Listen | State::SynSent) {
+            connection.urgent.next_in = (tcp.seq_number().0 as u32).wrapping_add(1);
             let most = if connection.marks.segment == 0 { u16::MAX } else { connection.marks.segment };
             // Without the option it is 536 (RFC 9293 3.7.1), as smoltcp knows.
             connection.watch.segment = clamp_segment(&mut packet[header..], most).unwrap_or(536).max(1);
@@ -110,7 +112,10 @@ impl Tcp {
             connection.watch.probes = 0;
             connection.tcp().set_keep_alive(None);
         }
-        let before = connection.tcp().state();
+        if packet[header + 13] & URG != 0 || connection.urgent.mark.is_some() {
+            self.look_for_urgent(core, index, &packet[header..]);
+        }
+        let connection = &mut self.connections[index];
         let mut wire = Wire {
             packet: Some(packet),
             links: &mut core.links,

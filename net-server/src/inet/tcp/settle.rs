@@ -83,9 +83,19 @@ impl Tcp {
 
     pub(super) fn settle_index(&mut self, shared: &mut Shared, core: &mut Core, index: usize) -> bool {
         self.connections[index].dirty = false;
+        if self.connections[index].urgent.present() {
+            // The client must not see what follows before it sees the mark.
+            let word = self.publish_mark(core, index);
+            let id = self.connections[index].socket;
+            let before = core.sockets.get(id).map_or(0, |s| s.status);
+            core.set_status(id, before | word);
+        }
         let drain = self.exchange(core, index);
         let watch = self.watch(core, index);
         let due = self.transmit(shared, core, index);
+        if self.connections[index].marks.urgent.is_some() {
+            self.announce_urgent(core, index);
+        }
         if self.follow(shared, core, index, drain) {
             return false;
         }
@@ -122,7 +132,10 @@ impl Tcp {
                             (n, n)
                         };
                         match tcp.recv(take) {
-                            Ok(n) if n > 0 => moved = true,
+                            Ok(n) if n > 0 => {
+                                connection.urgent.next_in = connection.urgent.next_in.wrapping_add(n as u32);
+                                moved = true;
+                            }
                             _ => break,
                         }
                     }
@@ -144,6 +157,7 @@ impl Tcp {
                         match tcp.send(take) {
                             Ok(n) if n > 0 => {
                                 rings.tx.consume(n as u32, arena);
+                                connection.urgent.given = connection.urgent.given.wrapping_add(n as u32);
                                 left -= n as u32;
                             }
                             _ => break,
@@ -236,6 +250,9 @@ impl Tcp {
             word |= if drained { status::DRAINED } else { 0 };
         } else if state == State::Closed {
             word |= status::OUT | status::HUP | status::IN;
+        }
+        if self.connections[index].urgent.present() {
+            word |= self.publish_mark(core, index);
         }
         let asked = core.sockets[id].status & status::RING_ON_DRAIN != 0;
         core.set_status(id, word);

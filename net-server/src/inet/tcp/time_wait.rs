@@ -76,8 +76,9 @@ impl TimeWait {
     }
 }
 
-/// Sends the last acknowledgement of a connection once more.
-pub fn acknowledge(core: &mut Core, tuple: &Tuple, last: LastSent) {
+/// Sends the last acknowledgement of a connection once more, with the urgent
+/// pointer if that is not 0.
+pub fn acknowledge(core: &mut Core, tuple: &Tuple, last: LastSent, urgent: u16) {
     let (source, target) = (tuple.local.ip(), tuple.remote.ip());
     let header = ip::header_for(target);
     let _ = core.links.emit(core.now, header + TCP_HEADER, |packet| {
@@ -90,6 +91,9 @@ pub fn acknowledge(core: &mut Core, tuple: &Tuple, last: LastSent) {
         tcp.set_ack_number(TcpSeqNumber(last.ack as i32));
         tcp.set_header_len(TCP_HEADER as u8);
         tcp.set_ack(true);
+        tcp.set_window_len(last.window);
+        tcp.set_urg(urgent != 0);
+        tcp.set_urgent_at(urgent);
         let sum = checksum::transport(packet);
         TcpPacket::new_unchecked(&mut packet[header..]).set_checksum(sum);
     });
