@@ -161,10 +161,11 @@ pub enum Request<'a> {
         /// As in a `msghdr`, at most [`MAX_OPTION`] bytes.
         control: &'a [u8],
     },
-    /// recvmsg(2): the control data that waits at the head of the rx ring.
+    /// recvmsg(2): the control data of the record at the head of the rx ring,
+    /// or of the next message in the stream that has some.
     /// Descriptors in it become handles of the caller. Reply: as in a `msghdr`,
-    /// and how many bytes of data belong to it, 0 for no limit: on a stream
-    /// one recvmsg(2) does not go beyond them.
+    /// and how many bytes lie before the end of that message, 0 for no limit:
+    /// on a stream one recvmsg(2) does not go beyond them.
     ReceiveControl {
         /// Which socket.
         socket: Handle,

@@ -45,8 +45,11 @@ impl Socket {
         if flags & (MSG_OOB | MSG_ERRQUEUE) != 0 {
             self.no_special_datagram(flags)?;
         }
-        if status & status::ERR != 0 {
-            self.check_error()?;
+        if status & (status::ERR | status::AWAY) != 0 {
+            self.bring_here(status)?;
+            if status & status::ERR != 0 {
+                self.check_error()?;
+            }
         }
         let mut rx = self.rx.borrow_mut();
         let available = rx.available();
@@ -66,13 +69,11 @@ impl Socket {
             if header.control != 0 {
                 self.record_control(&rx, &header, flags, extra)?;
             }
-        } else if header.control != 0 {
-            self.record_control(&rx, &header, flags, &mut Extra::default())?;
         }
         if flags & MSG_PEEK == 0 {
             rx.consume(total);
             drop(rx);
-            self.taken(total == available);
+            self.taken_of(available, total);
         }
         Ok(if flags & MSG_TRUNC != 0 { len } else { n })
     }
@@ -91,8 +92,8 @@ impl Socket {
         }
     }
 
-    /// The control data of a record. Descriptors in it are asked for, also if
-    /// nobody wants them: they would stay in the server.
+    /// The control data of a record. Descriptors that nobody asks for are
+    /// dropped by the server when the record is taken.
     #[cold]
     fn record_control(
         &self,
@@ -111,11 +112,14 @@ impl Socket {
         Ok(())
     }
 
-    /// Asks for the control data at the head of the rx ring.
-    pub fn receive_control(&self, flags: u32, extra: &mut Extra) -> Result<(), Errno> {
+    /// Asks for the control data at the head of the rx ring. Returns how many
+    /// bytes of data from the head on belong to it.
+    pub fn receive_control(&self, flags: u32, extra: &mut Extra) -> Result<u32, Errno> {
         let request = Request::ReceiveControl { socket: self.handle, peek: flags & MSG_PEEK != 0 };
-        extra.rights = self.net.call(&request, |reply| Ok(reply.bytes.to_vec()))?;
-        Ok(())
+        self.net.call(&request, |reply| {
+            extra.rights = reply.bytes.to_vec();
+            Ok(reply.value)
+        })
     }
 
     #[cold]
@@ -149,7 +153,8 @@ impl Socket {
             return Err(Errno::EMSGSIZE);
         }
         let to = self.destination(to, status)?;
-        if status & (status::ERR | status::WRSHUT) != 0 {
+        if status & (status::ERR | status::WRSHUT | status::AWAY) != 0 {
+            self.bring_here(status)?;
             if status & status::ERR != 0 {
                 self.check_error()?;
             }
@@ -184,7 +189,11 @@ impl Socket {
         data.each(0..data.len(), |at, part| tx.stage(header.data_offset() + at as u32, part)).ok_or(Errno::EIO)?;
         tx.commit(total);
         drop(tx);
-        self.doorbell();
+        if self.is_local() {
+            self.send_now()?;
+        } else {
+            self.doorbell();
+        }
         Ok(data.len())
     }
 

@@ -45,6 +45,7 @@ mod parts;
 pub mod posix;
 mod process;
 pub mod resolve;
+mod rights;
 mod session;
 mod socket;
 mod stream;

@@ -1,6 +1,10 @@
 //! The session with `net_server`: control calls, doorbells, signals.
 
-use alloc::{collections::VecDeque, rc::Weak, vec::Vec};
+use alloc::{
+    collections::VecDeque,
+    rc::{Rc, Weak},
+    vec::Vec,
+};
 use core::cell::{Cell, RefCell};
 
 use strait_abi::{
@@ -15,6 +19,8 @@ use crate::socket::Socket;
 /// Who is told when the socket of a handle changes.
 #[derive(Default)]
 struct Place {
+    /// The socket that has the handle.
+    own: Weak<Socket>,
     socket: Weak<Socket>,
     /// [`Process::wait_events`](crate::Process::wait_events) is, by this name.
     token: Option<usize>,
@@ -125,6 +131,18 @@ impl Net {
         if let Some(place) = self.places.borrow_mut().all.get_mut(usize::from(socket.handle)) {
             place.socket = socket.me.clone();
             place.observed = true;
+        }
+    }
+
+    /// The open socket that the server calls `handle`.
+    pub fn known(&self, handle: u32) -> Option<Rc<Socket>> {
+        self.places.borrow().all.get(handle as usize)?.own.upgrade()
+    }
+
+    /// Notes a new socket.
+    pub fn enter(&self, socket: &Socket) {
+        if let Some(place) = self.places.borrow_mut().all.get_mut(usize::from(socket.handle)) {
+            place.own = socket.me.clone();
         }
     }
 

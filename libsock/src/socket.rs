@@ -8,7 +8,7 @@ use core::{
 
 use strait_abi::{
     Errno,
-    address::{AF_INET, AF_INET6},
+    address::{AF_INET, AF_INET6, AF_UNIX},
     net::{Handle, Request},
     session::status,
     socket::{SO_ERROR, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET},
@@ -59,7 +59,7 @@ impl Socket {
     pub fn new(net: &Rc<Net>, handle: u32, family: u16, kind: u16, protocol: u16) -> Result<Rc<Self>, Errno> {
         let slot = net.region().slot(handle as usize).ok_or(Errno::EPROTO)?;
         let memory = net.region().memory();
-        Ok(Rc::new_cyclic(|me| Self {
+        let socket = Rc::new_cyclic(|me| Self {
             net: net.clone(),
             handle: handle as Handle,
             family,
@@ -82,7 +82,9 @@ impl Socket {
             wanted: Cell::new(0),
             watchers: Watchers::default(),
             me: me.clone(),
-        }))
+        });
+        net.enter(&socket);
+        Ok(socket)
     }
 
     /// Takes over what a listener hands to its connections (Linux clones it).
@@ -109,6 +111,11 @@ impl Socket {
         self.family == AF_INET || self.family == AF_INET6
     }
 
+    /// A socket of AF_UNIX.
+    pub fn is_local(&self) -> bool {
+        self.family == AF_UNIX
+    }
+
     #[inline]
     pub fn status(&self) -> u32 {
         self.slot.status.load(Ordering::Acquire)
@@ -117,6 +124,16 @@ impl Socket {
     #[inline]
     pub fn doorbell(&self) {
         self.net.doorbell(self.handle);
+    }
+
+    /// [`taken`](Self::taken) after `n` of `available` bytes were: who sends by
+    /// AF_UNIX learns of each datagram, and on a stream of every half of what a
+    /// ring holds.
+    #[inline]
+    pub fn taken_of(&self, available: u32, n: u32) {
+        const HALF: u32 = strait_ring::paged::RING_BYTES / 2;
+        let half = || !self.is_stream() || available > HALF && available - n <= HALF;
+        self.taken(n == available || self.is_local() && half());
     }
 
     /// After data was taken: tells the server if it waits for that.
@@ -136,7 +153,11 @@ impl Socket {
     pub fn want(&self, tx: &ClientProducer, bytes: u32) {
         tx.want(bytes);
         self.wanted.set(bytes);
-        self.doorbell();
+        if self.is_local() {
+            self.ask_for_room();
+        } else {
+            self.doorbell();
+        }
     }
 
     /// The last send was complete: no more room is wanted.

@@ -39,10 +39,18 @@ impl Socket {
         let mut available = rx.available() as usize;
         if available == 0 {
             drop(rx);
+            if self.bring_here(status)? {
+                return self.receive_stream(into, done, flags, extra);
+            }
             return self.nothing_received(status);
         }
         let mut passed = 0;
-        if status & (status::MARK | status::CONTROL | status::SKIP) != 0 {
+        if status & (status::MARK | status::CONTROL | status::SKIP | status::AWAY) != 0 {
+            if status & status::AWAY != 0 {
+                drop(rx);
+                self.bring_here(status)?;
+                return self.receive_stream(into, done, flags, extra);
+            }
             passed = self.urgent_at_head(&rx);
             if flags & MSG_PEEK == 0 {
                 rx.consume(core::mem::take(&mut passed));
@@ -53,7 +61,11 @@ impl Socket {
                 self.taken(true);
                 return self.nothing_received(status);
             }
-            available = self.up_to_mark(&rx, passed, available, flags, extra)?;
+            available = if self.is_local() && status & status::CONTROL != 0 {
+                self.up_to_control(&rx, available, into.len().saturating_sub(done), flags, extra)?
+            } else {
+                self.up_to_mark(&rx, passed, available)
+            };
         }
         let n = available.min(into.len().saturating_sub(done));
         if flags & MSG_TRUNC == 0 || !self.is_inet() {
@@ -62,34 +74,20 @@ impl Socket {
         if flags & MSG_PEEK == 0 {
             rx.consume(n as u32);
             drop(rx);
-            self.taken(n == available);
+            self.taken_of(available as u32, n as u32);
         }
         Ok(n)
     }
 
     /// How many bytes one receive may take of those available behind the
-    /// `passed` that are passed over: it does not cross the mark. Control data that lies at the head is taken.
+    /// `passed` that are passed over: it does not cross the mark.
     #[cold]
-    fn up_to_mark(
-        &self,
-        rx: &ClientConsumer,
-        passed: u32,
-        available: usize,
-        flags: u32,
-        extra: Option<&mut Extra>,
-    ) -> Result<usize, Errno> {
-        let distance = || rx.distance(self.slot.rx_mark.load(Ordering::Acquire)).wrapping_sub(passed) as usize;
-        if distance() == 0 && self.status() & status::CONTROL != 0 {
-            self.receive_control(flags, extra.unwrap_or(&mut Extra::default()))?;
-            if self.status() & (status::MARK | status::CONTROL) == 0 {
-                return Ok(available);
-            }
-        }
+    fn up_to_mark(&self, rx: &ClientConsumer, passed: u32, available: usize) -> usize {
         // At the mark itself the next receive goes on behind it.
-        Ok(match distance() {
+        match rx.distance(self.slot.rx_mark.load(Ordering::Acquire)).wrapping_sub(passed) as usize {
             0 => available,
             n => available.min(n),
-        })
+        }
     }
 
     /// How many bytes at the head were or are urgent: a receive passes over them
@@ -191,7 +189,7 @@ impl Socket {
     #[inline]
     pub fn stream_room(&self) -> Result<u32, Errno> {
         let status = self.status();
-        if status & (status::CONNECTED | status::ERR | status::WRSHUT) != status::CONNECTED {
+        if status & (status::CONNECTED | status::ERR | status::WRSHUT | status::AWAY) != status::CONNECTED {
             self.cannot_send(status)?;
         }
         Ok(self.tx.borrow().room())
@@ -199,6 +197,11 @@ impl Socket {
 
     #[cold]
     fn cannot_send(&self, status: u32) -> Result<(), Errno> {
+        self.bring_here(status)?;
+        if status & status::WRSHUT != 0 && self.is_local() {
+            // unix(7) on Linux: the error stays for the next receive.
+            return Err(Errno::EPIPE);
+        }
         if status & status::ERR != 0 {
             self.check_error()?;
         }

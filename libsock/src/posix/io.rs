@@ -260,6 +260,11 @@ impl Process {
         control: &[u8],
     ) -> Result<usize, Errno> {
         if !socket.is_stream() {
+            let named = match to {
+                Some(to) if socket.is_local() => Some(self.address_to(socket, to)?),
+                _ => None,
+            };
+            let to = named.as_ref().or(to);
             return match socket.send_datagram(from, flags, to, control) {
                 Err(Errno::EAGAIN) if may_wait(socket, flags) => {
                     self.until(socket.send_timeout.get(), || socket.send_datagram(from, flags, to, control))

@@ -1,17 +1,12 @@
 //! sendmsg(2), recvmsg(2) and their plurals.
 
-use strait_abi::{
-    Address, Errno,
-    control::items,
-    socket::{SCM_RIGHTS, SOL_SOCKET},
-};
+use strait_abi::{Address, Errno, control::items};
 
 use super::io::MAX_PARTS;
 use crate::{
     Process,
     control::{Extra, check, put},
     descriptor::Fd,
-    socket::Socket,
 };
 
 /// What [`recvmsg`](Process::recvmsg) gives beside the data.
@@ -48,6 +43,10 @@ impl Process {
         check(&socket, control)?;
         // TCP has no use for control data.
         let control = if socket.is_stream() && socket.is_inet() { &[] } else { control };
+        if socket.is_local() {
+            let control = self.rights_out(control)?;
+            return self.transmit(&socket, bufs, flags, to, &control);
+        }
         self.transmit(&socket, bufs, flags, to, control)
     }
 
@@ -61,19 +60,19 @@ impl Process {
         let mut received = Received { bytes: 0, address: Address::EMPTY, control: 0, flags: 0 };
         received.bytes = self.receive(&socket, bufs, flags, Some(&mut received.address), Some(&mut extra))?;
         received.flags = extra.flags;
-        self.deliver(&socket, &extra, control, flags, &mut received);
+        if socket.is_local() {
+            self.rights_in(&socket, &extra, control, flags, &mut received);
+        } else {
+            self.deliver(&extra, control, &mut received);
+        }
         Ok(received)
     }
 
-    /// Writes what came as control data to the caller's buffer. Descriptors
-    /// come as handles in `extra.rights`, with a placeholder in
-    /// `extra.control` for records.
-    fn deliver(&self, _socket: &Socket, extra: &Extra, into: &mut [u8], _flags: u32, received: &mut Received) {
+    /// Writes what came as control data to the caller's buffer.
+    fn deliver(&self, extra: &Extra, into: &mut [u8], received: &mut Received) {
         let Received { control: used, flags, .. } = received;
-        for item in items(&extra.control).chain(items(&extra.rights)).filter_map(Result::ok) {
-            if (item.level, item.kind) != (SOL_SOCKET, SCM_RIGHTS) {
-                put(into, used, item, flags);
-            }
+        for item in items(&extra.control).filter_map(Result::ok) {
+            put(into, used, item, flags);
         }
     }
 }

@@ -62,6 +62,9 @@ impl Process {
     /// bind(2).
     pub fn bind(&self, fd: Fd, address: &Address) -> Result<(), Errno> {
         let socket = self.socket_of(fd)?;
+        if socket.is_local() {
+            return self.bind_local(&socket, address);
+        }
         socket.net.call(&Request::Bind { socket: socket.handle, address: address.as_bytes() }, |_| Ok(()))
     }
 
@@ -113,10 +116,22 @@ impl Process {
     /// an event with POLLOUT (connected) or POLLERR (see SO_ERROR).
     pub fn connect(&self, fd: Fd, address: &Address) -> Result<(), Errno> {
         let socket = self.socket_of(fd)?;
-        let request = Request::Connect { socket: socket.handle, address: address.as_bytes() };
-        match socket.net.call(&request, |_| Ok(())) {
+        let named = self.address_to(&socket, address)?;
+        let request = Request::Connect { socket: socket.handle, address: named.as_bytes() };
+        let attempt = || socket.net.call(&request, |_| Ok(()));
+        let result = match attempt() {
+            // unix(7) on Linux: the queue of the listener is full.
+            Err(Errno::EAGAIN) if socket.is_local() && !socket.nonblocking.get() => {
+                self.until(socket.send_timeout.get(), attempt)
+            }
+            other => other,
+        };
+        match result {
             Ok(()) => {
                 socket.connecting.set(false);
+                if socket.is_local() && !socket.is_connected_type() && socket.has_peer.get() {
+                    socket.purge();
+                }
                 socket.has_peer.set(address.family() != Some(AF_UNSPEC));
                 Ok(())
             }

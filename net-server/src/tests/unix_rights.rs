@@ -1,1 +1,394 @@
-//! Descriptors on their way between clients.
+//! Descriptors on their way between clients, sockets that two clients hold.
+
+extern crate std;
+
+use std::{vec, vec::Vec};
+
+use strait_abi::{
+    Errno,
+    control::{Item, items, put},
+    net::Request,
+    session::{VERSION, status},
+    socket as c,
+};
+use strait_ring::paged::{ClientConsumer, ClientProducer};
+
+use super::{
+    unix::Local,
+    world::{CLIENT, SECOND, World},
+};
+
+/// An SCM_RIGHTS item with these words.
+fn rights(words: &[u32]) -> Vec<u8> {
+    let value: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
+    let (mut bytes, mut used) = (vec![0; 300], 0);
+    put(&mut bytes, &mut used, Item { level: c::SOL_SOCKET, kind: c::SCM_RIGHTS, value: &value });
+    bytes.truncate(used);
+    bytes
+}
+
+fn words(control: &[u8]) -> Vec<u32> {
+    items(control)
+        .map(Result::unwrap)
+        .filter(|i| i.kind == c::SCM_RIGHTS)
+        .flat_map(|i| i.value.chunks(4).map(|c| u32::from_ne_bytes(c.try_into().unwrap())).collect::<Vec<_>>())
+        .collect()
+}
+
+impl World {
+    /// sendmsg(2) on a stream.
+    fn pass(&mut self, over: &mut Local, data: &[u8], what: &[u32]) -> Result<(), Errno> {
+        let (socket, bytes) = (over.socket.handle, data.len() as u32);
+        self.call_of(over.client, &Request::SendControl { socket, bytes, control: &rights(what) })?;
+        assert_eq!(self.put(over, data), data.len());
+        Ok(())
+    }
+
+    /// The control data that waits, and how many bytes belong to it.
+    fn control(&mut self, s: &Local, peek: bool) -> (Vec<u32>, u32) {
+        let request = Request::ReceiveControl { socket: s.socket.handle, peek };
+        let (bytes, control) = self.call_of(s.client, &request).unwrap();
+        (words(&control), bytes)
+    }
+
+    fn acquire(&mut self, s: &mut Local) -> Result<(), Errno> {
+        self.call_of(s.client, &Request::Acquire { socket: s.socket.handle })?;
+        let region = self.region_of(s.client);
+        let slot = region.slot(s.socket.handle.into()).unwrap();
+        s.socket.rx = ClientConsumer::new(region.memory(), slot);
+        s.socket.tx = ClientProducer::new(region.memory(), slot);
+        Ok(())
+    }
+
+    /// Both clients begin anew: nothing may be left.
+    fn all_comes_back(&mut self) {
+        for client in [CLIENT, SECOND] {
+            self.call_of(client, &Request::Hello { version: VERSION }).unwrap();
+        }
+        self.step(20_000_000);
+        self.step(20_000_000);
+        let counters = self.counters();
+        assert_eq!((counters.sockets_all, counters.pages_all), (0, 0));
+        for session in &self.server.core.sessions {
+            assert_eq!((session.sockets, session.flying), (0, 0));
+            assert!(session.slots.iter().all(Option::is_none));
+        }
+    }
+}
+
+#[test]
+fn a_socket_goes_to_another_client_and_on_without_the_giver() {
+    let mut w = World::new();
+    let (mut over, mut under) = w.connection(c::SOCK_STREAM);
+    let (mut a, b) = w.local_pair(SECOND, c::SOCK_STREAM);
+    w.put(&mut a, b"written before");
+    let handle = u32::from(b.socket.handle);
+    w.pass(&mut over, b"x", &[handle | strait_abi::rights::NONBLOCK]).unwrap();
+    w.close(&b);
+    assert_ne!(w.state(&under) & status::CONTROL, 0);
+    assert_eq!(w.mark(&under), 0);
+    let (got, bytes) = w.control(&under, false);
+    assert_eq!((got.len(), bytes), (1, 1));
+    assert_ne!(got[0] & strait_abi::rights::NONBLOCK, 0);
+    assert_eq!(w.get(&mut under), b"x");
+    assert_eq!(w.state(&under) & status::CONTROL, 0);
+    let mut b = w.taken(CLIENT, got[0] & 0xffff);
+    assert_eq!(w.state(&b) & (status::AWAY | status::CONNECTED), status::CONNECTED);
+    assert_eq!(w.get(&mut b), b"written before");
+    w.put(&mut a, b"and after");
+    assert_eq!(w.get(&mut b), b"and after");
+    w.put(&mut b, b"reply");
+    assert_eq!(w.get(&mut a), b"reply");
+    w.close(&a);
+    assert_ne!(w.state(&b) & status::RDHUP, 0);
+    w.all_comes_back();
+}
+
+#[test]
+fn what_the_giver_keeps_moves_to_who_uses_it() {
+    let mut w = World::new();
+    let (mut over, under) = w.connection(c::SOCK_STREAM);
+    let (mut a, mut b) = w.local_pair(SECOND, c::SOCK_STREAM);
+    w.put(&mut a, b"one");
+    let handle = u32::from(b.socket.handle);
+    w.pass(&mut over, b"x", &[handle]).unwrap();
+    let (got, _) = w.control(&under, false);
+    let mut other = w.taken(CLIENT, got[0]);
+    assert_ne!(w.state(&other) & status::AWAY, 0);
+    assert_ne!(w.state(&other) & status::IN, 0);
+    assert_eq!(w.call(&Request::ReceiveControl { socket: other.socket.handle, peek: false }), Err(Errno::EAGAIN));
+    w.acquire(&mut other).unwrap();
+    assert_eq!(w.get(&mut other), b"one");
+    assert_ne!(w.state(&b) & status::AWAY, 0);
+    // The former home is told of news, and takes it.
+    w.second.events().take(|_| {});
+    w.put(&mut a, b"two");
+    let mut told = vec![];
+    w.second.events().take(|i| told.push(i as u16));
+    assert!(told.contains(&b.socket.handle));
+    assert_ne!(w.state(&b) & status::IN, 0);
+    w.acquire(&mut b).unwrap();
+    assert_eq!(w.get(&mut b), b"two");
+    assert_ne!(w.state(&other) & status::AWAY, 0);
+    w.put(&mut b, b"three");
+    assert_eq!(w.get(&mut a), b"three");
+    // It stays open until both have closed it.
+    w.close(&b);
+    assert_eq!(w.state(&a) & status::RDHUP, 0);
+    w.acquire(&mut other).unwrap();
+    w.put(&mut other, b"four");
+    assert_eq!(w.get(&mut a), b"four");
+    w.close(&other);
+    assert_ne!(w.state(&a) & status::RDHUP, 0);
+    w.all_comes_back();
+}
+
+#[test]
+fn data_that_was_not_taken_yet_moves_too() {
+    let mut w = World::new();
+    let (mut over, under) = w.connection(c::SOCK_STREAM);
+    let listener = w.listener(SECOND, c::SOCK_STREAM, b"\0l", 5);
+    let mut a = w.local_socket(SECOND, c::SOCK_STREAM);
+    w.join(&a, b"\0l").unwrap();
+    // Nobody has accepted: it stays with its sender.
+    assert_eq!(w.put(&mut a, &[3; 9000]), 9000);
+    w.pass(&mut over, b"x", &[a.socket.handle.into()]).unwrap();
+    let (got, _) = w.control(&under, false);
+    w.close(&a);
+    let mut a = w.taken(CLIENT, got[0]);
+    w.acquire(&mut a).unwrap();
+    assert_eq!(w.put(&mut a, &[4; 100]), 100);
+    let (mut b, _) = w.take_connection(&listener).unwrap();
+    let data = w.get(&mut b);
+    assert_eq!(data.len(), 9100);
+    assert!(data[..9000].iter().all(|b| *b == 3) && data[9000..].iter().all(|b| *b == 4));
+    w.all_comes_back();
+}
+
+#[test]
+fn reads_stop_at_messages_with_control_data() {
+    let mut w = World::new();
+    let (mut a, mut b) = w.connection(c::SOCK_STREAM);
+    let handle = u32::from(a.socket.handle);
+    w.put(&mut a, b"cd");
+    w.pass(&mut a, b"ab", &[handle]).unwrap();
+    w.pass(&mut a, b"ef", &[handle, handle]).unwrap();
+    w.put(&mut a, b"gh");
+    assert_eq!((b.socket.rx.available(), w.mark(&b)), (8, 2));
+    // Plain data may go before, nothing behind.
+    let (got, bytes) = w.control(&b, true);
+    assert_eq!((got.len(), bytes), (1, 4));
+    let (again, bytes) = w.control(&b, false);
+    assert_eq!((again, bytes), (got, 4));
+    assert_eq!(w.get_at_most(&mut b, 4), b"cdab");
+    assert_eq!(w.mark(&b), 4);
+    assert_eq!(w.control(&b, false).0.len(), 2);
+    assert_eq!(w.get(&mut b), b"efgh");
+    // What is read without it is gone.
+    w.pass(&mut a, b"ij", &[handle]).unwrap();
+    assert_eq!(w.server.core.sessions[1].flying, 1);
+    assert_eq!(w.get(&mut b), b"ij");
+    w.ring_of(CLIENT, b.socket.handle);
+    assert_eq!(w.control(&b, false), (vec![], 0));
+    assert_eq!(w.server.core.sessions[1].flying, 0);
+    w.all_comes_back();
+}
+
+#[test]
+fn control_data_said_twice_counts_once() {
+    let mut w = World::new();
+    let (mut a, b) = w.connection(c::SOCK_STREAM);
+    let (socket, handle) = (a.socket.handle, u32::from(a.socket.handle));
+    for _ in 0..3 {
+        let control = rights(&[handle, handle]);
+        w.call_of(SECOND, &Request::SendControl { socket, bytes: 1, control: &control }).unwrap();
+    }
+    w.pass(&mut a, b"x", &[handle]).unwrap();
+    assert_eq!(w.control(&b, false).0.len(), 1);
+    assert_eq!(w.server.core.sessions[1].flying, 0);
+    let mut wrong = |control: &[u8]| w.call_of(SECOND, &Request::SendControl { socket, bytes: 1, control });
+    assert_eq!(wrong(&rights(&[77])), Err(Errno::EBADF));
+    assert_eq!(wrong(&rights(&[handle, 0xffff])), Err(Errno::EBADF));
+    assert_eq!(wrong(&rights(&[1 << 31, 0, 0, 0, 0])), Err(Errno::EBADF));
+    assert_eq!(wrong(&rights(&[1 << 31, 0])), Err(Errno::EINVAL));
+    assert_eq!(wrong(&rights(&[handle; 49])), Err(Errno::EINVAL));
+    let identity = |who: [u32; 3]| {
+        let value: Vec<u8> = who.iter().flat_map(|w| w.to_ne_bytes()).collect();
+        let (mut bytes, mut used) = (vec![0; 32], 0);
+        put(&mut bytes, &mut used, Item { level: c::SOL_SOCKET, kind: c::SCM_CREDENTIALS, value: &value });
+        bytes
+    };
+    assert_eq!(wrong(&identity([1, 1, 1])), Err(Errno::EPERM));
+    wrong(&identity([2, 2, 2])).unwrap();
+    assert_eq!(w.server.core.sessions[1].flying, 0);
+    w.all_comes_back();
+}
+
+#[test]
+fn records_carry_descriptors_and_identities() {
+    let mut w = World::new();
+    for kind in [c::SOCK_DGRAM, c::SOCK_SEQPACKET] {
+        let (mut a, mut b) = if kind == c::SOCK_SEQPACKET {
+            w.connection(kind)
+        } else {
+            let b = w.bound(CLIENT, kind, b"\0b");
+            let a = w.local_socket(SECOND, kind);
+            w.join(&a, b"\0b").unwrap();
+            (a, b)
+        };
+        let pass = Request::SetOption { socket: b.socket.handle, level: 1, name: c::SO_PASSCRED, value: &[1, 0, 0, 0] };
+        w.call(&pass).unwrap();
+        let handle = u32::from(a.socket.handle);
+        w.send_record(&mut a, &[], &[], b"plain").unwrap();
+        w.send_record(&mut a, &[], &rights(&[handle]), b"carries").unwrap();
+        w.send_record(&mut a, &[], &rights(&[handle]), b"not taken").unwrap();
+        assert_eq!(w.send_record(&mut a, &[], &rights(&[99]), b"wrong"), Err(Errno::EBADF));
+        assert_eq!(w.control(&b, false).0, []);
+        let (_, control, data) = w.receive_record(&mut b).unwrap();
+        assert_eq!(data, b"plain");
+        let who = items(&control).next().unwrap().unwrap();
+        assert_eq!((who.kind, &who.value[..4]), (c::SCM_CREDENTIALS, &2u32.to_ne_bytes()[..]));
+        assert_eq!(w.control(&b, false).0.len(), 1);
+        let (_, control, data) = w.receive_record(&mut b).unwrap();
+        assert_eq!((words(&control), data), (vec![0], b"carries".to_vec()));
+        assert_eq!(w.receive_record(&mut b).unwrap().2, b"not taken");
+        assert_eq!(w.control(&b, false).0, []);
+        assert_eq!(w.server.core.sessions[1].flying, 0);
+        w.all_comes_back();
+    }
+}
+
+#[test]
+fn sockets_sent_in_circles_are_collected() {
+    let mut w = World::new();
+    for _ in 0..3 {
+        // Over itself.
+        let (mut a, b) = w.local_pair(CLIENT, c::SOCK_STREAM);
+        let handles = [u32::from(a.socket.handle), u32::from(b.socket.handle)];
+        w.pass(&mut a, b"x", &handles).unwrap();
+        w.close(&a);
+        w.close(&b);
+        // Two over each other.
+        let (mut a, b) = w.local_pair(CLIENT, c::SOCK_DGRAM);
+        let (mut c, d) = w.local_pair(CLIENT, c::SOCK_DGRAM);
+        w.send_record(&mut a, &[], &rights(&[d.socket.handle.into()]), b"x").unwrap();
+        w.send_record(&mut c, &[], &rights(&[b.socket.handle.into()]), b"x").unwrap();
+        for s in [&a, &b, &c, &d] {
+            w.close(s);
+        }
+        // A listener in a message to a connection that it has not accepted.
+        let listener = w.listener(CLIENT, c::SOCK_STREAM, b"\0l", 5);
+        let mut a = w.local_socket(CLIENT, c::SOCK_STREAM);
+        w.join(&a, b"\0l").unwrap();
+        w.pass(&mut a, b"x", &[listener.socket.handle.into()]).unwrap();
+        w.close(&listener);
+        w.close(&a);
+        for _ in 0..10 {
+            w.step(20_000_000);
+        }
+        let counters = w.counters();
+        assert_eq!((counters.sockets_all, counters.pages_all), (0, 0));
+        assert_eq!(w.server.core.sessions[0].flying, 0);
+    }
+}
+
+#[test]
+fn sockets_that_somebody_can_receive_are_not_collected() {
+    let mut w = World::new();
+    let (mut over, under) = w.connection(c::SOCK_STREAM);
+    let (mut a, mut b) = w.local_pair(SECOND, c::SOCK_STREAM);
+    let (mut inner, last) = w.local_pair(SECOND, c::SOCK_STREAM);
+    // In a message at a socket that is in a message.
+    w.pass(&mut a, b"x", &[last.socket.handle.into()]).unwrap();
+    w.pass(&mut over, b"x", &[b.socket.handle.into()]).unwrap();
+    w.put(&mut inner, b"deep");
+    w.close(&b);
+    w.close(&last);
+    for _ in 0..10 {
+        w.step(20_000_000);
+    }
+    let got = w.control(&under, false).0;
+    b = w.taken(CLIENT, got[0]);
+    assert_eq!(b.socket.rx.available(), 1);
+    let got = w.control(&b, false).0;
+    let mut last = w.taken(CLIENT, got[0]);
+    assert_eq!(w.get(&mut last), b"deep");
+    w.all_comes_back();
+}
+
+#[test]
+fn only_so_many_descriptors_are_on_their_way() {
+    let mut w = World::with_session(64 * 4096);
+    let (mut a, b) = w.local_pair(CLIENT, c::SOCK_STREAM);
+    let handle = u32::from(a.socket.handle);
+    let most = w.session.sockets();
+    for _ in 0..most {
+        w.pass(&mut a, b"x", &[handle]).unwrap();
+    }
+    assert_eq!(w.pass(&mut a, b"x", &[handle]), Err(Errno::ETOOMANYREFS));
+    // The other client is not affected.
+    let (mut c, d) = w.local_pair(SECOND, c::SOCK_STREAM);
+    let handle = u32::from(d.socket.handle);
+    w.pass(&mut c, b"x", &[handle]).unwrap();
+    w.close(&b);
+    assert_eq!(w.server.core.sessions[0].flying, 0);
+    w.all_comes_back();
+}
+
+#[test]
+fn a_receiver_without_a_place_gets_none_and_nothing_is_lost_of_the_rest() {
+    let mut w = World::with_session(64 * 4096);
+    let (mut over, under) = w.connection(c::SOCK_STREAM);
+    let (a, b) = w.local_pair(SECOND, c::SOCK_STREAM);
+    w.pass(&mut over, b"x", &[a.socket.handle.into(), b.socket.handle.into()]).unwrap();
+    while w.call(&Request::Socket { family: 1, kind: 1, protocol: 0 }).is_ok() {}
+    assert_eq!(w.control(&under, false), (vec![], 1));
+    w.close(&a);
+    assert_ne!(w.state(&b) & status::RDHUP, 0);
+    w.all_comes_back();
+}
+
+#[test]
+fn a_client_that_begins_anew_leaves_what_flies_to_the_receiver() {
+    let mut w = World::new();
+    let (mut over, mut under) = w.connection(c::SOCK_STREAM);
+    let (mut a, b) = w.local_pair(SECOND, c::SOCK_STREAM);
+    w.put(&mut a, b"lost");
+    w.pass(&mut over, b"x", &[b.socket.handle.into()]).unwrap();
+    w.call_of(SECOND, &Request::Hello { version: VERSION }).unwrap();
+    assert_eq!(w.server.core.sessions[1].arena.used(), 0);
+    let (got, _) = w.control(&under, false);
+    assert_eq!(w.get(&mut under), b"x");
+    let mut b = w.taken(CLIENT, got[0]);
+    assert_eq!(w.get(&mut b), b"");
+    assert_ne!(w.state(&b) & status::RDHUP, 0);
+    w.all_comes_back();
+}
+
+#[test]
+fn tcp_sockets_are_passed_too() {
+    let mut w = World::new();
+    let (mut over, under) = w.connection(c::SOCK_STREAM);
+    let (handle, _) = w.call_of(SECOND, &Request::Socket { family: 2, kind: 1, protocol: 0 }).unwrap();
+    let address = strait_abi::Address::from(core::net::SocketAddr::from(([127, 0, 0, 1], 7700)));
+    let socket = handle as u16;
+    w.call_of(SECOND, &Request::Bind { socket, address: address.as_bytes() }).unwrap();
+    w.call_of(SECOND, &Request::Listen { socket, backlog: 5 }).unwrap();
+    w.pass(&mut over, b"x", &[handle]).unwrap();
+    w.call_of(SECOND, &Request::Close { socket }).unwrap();
+    let (got, _) = w.control(&under, false);
+    let listener = w.taken(CLIENT, got[0]);
+    let client = w.call_of(SECOND, &Request::Socket { family: 2, kind: 1, protocol: 0 }).unwrap().0;
+    let connect = Request::Connect { socket: client as u16, address: address.as_bytes() };
+    assert_eq!(
+        w.call_of(SECOND, &connect).map(|_| ()).or_else(|e| if e == Errno::EINPROGRESS { Ok(()) } else { Err(e) }),
+        Ok(())
+    );
+    w.until(100, |w| w.state(&listener) & status::IN != 0);
+    let (mut accepted, _) = w.take_connection(&listener).unwrap();
+    let mut client = w.taken(SECOND, client);
+    w.put(&mut client, b"by TCP");
+    w.until(100, |_| accepted.socket.rx.available() == 6);
+    assert_eq!(w.get(&mut accepted), b"by TCP");
+    w.all_comes_back();
+}

@@ -280,7 +280,9 @@ impl Unix {
             Some(peer) => Some(Credentials::of(core.sockets[peer].session)),
             None => self.endpoint(core, id).peer_credentials,
         };
-        let taken = self.head_mark(core, id).map(|mark| (mark.control.take(), mark.bytes));
+        let taken = self
+            .next_mark(core, id)
+            .map(|(mark, head)| (mark.control.take(), mark.start.wrapping_add(mark.bytes).wrapping_sub(head)));
         let Some((control, bytes)) = taken else {
             // Nothing but who sent it.
             let mut used = 0;
@@ -295,7 +297,7 @@ impl Unix {
         let mut control = control.unwrap_or(Control { rights: alloc::vec::Vec::new(), from: Credentials::of(session) });
         let used = control.give(core, session, peek, credentials, into);
         if peek {
-            if let Some(mark) = self.head_mark(core, id) {
+            if let Some((mark, _)) = self.next_mark(core, id) {
                 mark.control = Some(control);
             }
         } else if stream {

@@ -312,13 +312,14 @@ impl Unix {
         self.update_datagram(core, id);
     }
 
-    /// The identity that goes with the record or byte at the head of the ring,
-    /// and the bytes that belong to it; see `Unix::receive_control`.
-    pub(super) fn head_mark(&mut self, core: &mut Core, id: SocketId) -> Option<&mut Mark> {
+    /// The record at the head of the ring, or the next message with control
+    /// data in a stream; and the position of the head.
+    pub(super) fn next_mark(&mut self, core: &mut Core, id: SocketId) -> Option<(&mut Mark, u32)> {
         self.reclaim(core, id);
         let head = core.rings(id)?.0.rx.head();
-        let state = core.sockets[id].state;
-        self.endpoints[state].queue.front_mut().filter(|m| m.start == head)
+        let (state, stream) = (core.sockets[id].state, core.sockets[id].kind == c::SOCK_STREAM);
+        let mark = self.endpoints[state].queue.front_mut()?;
+        (stream || mark.start == head).then_some((mark, head))
     }
 }
 

@@ -1,0 +1,361 @@
+//! What AF_UNIX has beside the other families: names in the file system,
+//! descriptors in messages, sockets that are shared with other clients.
+//!
+//! A descriptor means nothing to the server, which has handles for sockets, and
+//! for files tokens that `vfs_server` gives out. They are translated here, in
+//! both directions. Sent to oneself, a socket comes back as the description
+//! that it is, also in its flags.
+//!
+//! A socket that two clients hold has its rings in the memory of one of them;
+//! the other brings them over when it uses the socket. Two that use one at the
+//! same time must agree among themselves, as for every shared description.
+
+use alloc::{rc::Rc, vec::Vec};
+use core::sync::atomic::Ordering;
+
+use strait_abi::{
+    Address, Errno,
+    control::{HEADER, Item, items, put as put_item, space},
+    net::Request,
+    rights::{FILE, MAX_BYTES, NONBLOCK, TOKEN_BYTES},
+    session::status,
+    socket::{
+        MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_PEEK, SCM_CREDENTIALS, SCM_RIGHTS, SO_ACCEPTCONN, SO_DOMAIN, SO_PASSCRED,
+        SO_PEERCRED, SO_PROTOCOL, SO_TYPE, SOL_SOCKET,
+    },
+    vfs,
+};
+use strait_ring::paged::{ClientConsumer, ClientProducer};
+
+use crate::{
+    Process,
+    control::{Extra, put},
+    descriptor::Object,
+    posix::Received,
+    session::Net,
+    socket::Socket,
+};
+
+/// Bytes of a whole `sockaddr_un`; a token follows in what the server gets.
+const SOCKADDR: usize = 110;
+/// Permissions of a socket node, before the umask (Linux: those of the socket).
+const NODE_MODE: u32 = 0o777;
+/// Bytes of a `struct ucred`.
+const CREDENTIALS: usize = 12;
+
+impl Socket {
+    /// Asks the server, which looks after the socket at once: it gives the room
+    /// that was asked for, and says anew what comes next in the stream.
+    #[cold]
+    pub fn ask_for_room(&self) {
+        // Errors of the socket are told by its next call.
+        let _ = self.net.call(&Request::Send { socket: self.handle }, |_| Ok(()));
+    }
+
+    /// Sends the record that was written.
+    pub fn send_now(&self) -> Result<(), Errno> {
+        self.net.call(&Request::Send { socket: self.handle }, |_| Ok(()))
+    }
+
+    /// Brings the rings of a shared socket here if they are elsewhere. Returns
+    /// whether they were. ENOBUFS if the session has no pages for what is in
+    /// them.
+    #[cold]
+    pub fn bring_here(&self, status: u32) -> Result<bool, Errno> {
+        if status & status::AWAY == 0 {
+            return Ok(false);
+        }
+        self.net.call(&Request::Acquire { socket: self.handle }, |_| Ok(()))?;
+        let memory = self.net.region().memory();
+        *self.rx.borrow_mut() = ClientConsumer::new(memory, self.slot);
+        *self.tx.borrow_mut() = ClientProducer::new(memory, self.slot);
+        Ok(true)
+    }
+
+    /// Throws away what was received (connect(2) of a datagram socket to
+    /// somebody else).
+    pub fn purge(&self) {
+        let mut rx = self.rx.borrow_mut();
+        let n = rx.available();
+        rx.consume(n);
+        drop(rx);
+        self.doorbell();
+    }
+
+    /// How many bytes one receive of at most `most` may take of those
+    /// available. Plain data may go before a message with control data, but
+    /// nothing behind it is taken with it. Control data that nobody asked for
+    /// is dropped by the server when its message is read.
+    #[cold]
+    pub fn up_to_control(
+        &self,
+        rx: &ClientConsumer,
+        available: usize,
+        most: usize,
+        flags: u32,
+        extra: Option<&mut Extra>,
+    ) -> Result<usize, Errno> {
+        let distance = || rx.distance(self.slot.rx_mark.load(Ordering::Acquire)) as usize;
+        if distance() > available {
+            // It was passed already; the server says what comes next.
+            self.ask_for_room();
+            if self.status() & status::CONTROL == 0 || distance() > available {
+                return Ok(available);
+            }
+        }
+        let before = distance();
+        match extra {
+            Some(extra) if most > before => {
+                let belongs = self.receive_control(flags, extra)? as usize;
+                Ok(available.min(if belongs == 0 { usize::MAX } else { belongs }))
+            }
+            // Read without it, up to the message or from there on.
+            _ if before == 0 => Ok(available),
+            _ => Ok(before),
+        }
+    }
+
+    fn int_option(&self, name: i32) -> Result<u32, Errno> {
+        let request = Request::GetOption { socket: self.handle, level: SOL_SOCKET, name };
+        self.net.call(&request, |reply| Ok(reply.bytes.first_chunk().map_or(0, |b| u32::from_ne_bytes(*b))))
+    }
+}
+
+/// The socket of a handle that came in a message.
+fn adopt(net: &Rc<Net>, handle: u32, nonblocking: bool) -> Result<Rc<Socket>, Errno> {
+    if let Some(socket) = net.known(handle) {
+        return Ok(socket);
+    }
+    let option = |name| {
+        let request = Request::GetOption { socket: handle as u16, level: SOL_SOCKET, name };
+        net.call(&request, |reply| Ok(reply.bytes.first_chunk().map_or(0, |b| u32::from_ne_bytes(*b)) as u16))
+    };
+    let socket = Socket::new(net, handle, option(SO_DOMAIN)?, option(SO_TYPE)?, option(SO_PROTOCOL)?)?;
+    socket.nonblocking.set(nonblocking);
+    socket.listening.set(socket.int_option(SO_ACCEPTCONN)? != 0);
+    let request = Request::PeerAddress { socket: socket.handle };
+    socket.has_peer.set(net.call(&request, |_| Ok(())).is_ok());
+    Ok(socket)
+}
+
+/// Gives a handle back that nobody wants.
+fn refuse(net: &Rc<Net>, handle: u32) {
+    if net.known(handle).is_none() {
+        let _ = net.call(&Request::Close { socket: handle as u16 }, |_| Ok(()));
+    }
+}
+
+/// The words of an SCM_RIGHTS item from the server: each with its token, which
+/// sockets do not have.
+fn words(value: &[u8]) -> impl Iterator<Item = (u32, [u8; TOKEN_BYTES])> {
+    let mut rest = value;
+    core::iter::from_fn(move || {
+        let (word, after) = rest.split_first_chunk()?;
+        let word = u32::from_ne_bytes(*word);
+        rest = after;
+        let mut token = [0; TOKEN_BYTES];
+        if word & FILE != 0 {
+            let (bytes, after) = rest.split_first_chunk()?;
+            (token, rest) = (*bytes, after);
+        }
+        Some((word, token))
+    })
+}
+
+impl Process {
+    /// Control data as the server gets it: descriptors as handles and tokens.
+    /// EBADF for what is no descriptor, EINVAL for too many in one message.
+    pub(crate) fn rights_out(&self, control: &[u8]) -> Result<Vec<u8>, Errno> {
+        let mut out = alloc::vec![0; control.len() + space(MAX_BYTES)];
+        let mut used = 0;
+        for item in items(control) {
+            let item = item?;
+            if (item.level, item.kind) != (SOL_SOCKET, SCM_RIGHTS) {
+                put_item(&mut out, &mut used, item);
+                continue;
+            }
+            let mut value = Vec::new();
+            for fd in item.value.chunks_exact(4) {
+                let fd = fd.try_into().map_or(-1, i32::from_ne_bytes);
+                match self.object(fd)? {
+                    Object::Socket(socket) => {
+                        let flag = if socket.nonblocking.get() { NONBLOCK } else { 0 };
+                        value.extend_from_slice(&(u32::from(socket.handle) | flag).to_ne_bytes());
+                    }
+                    other => {
+                        value.extend_from_slice(&FILE.to_ne_bytes());
+                        value.extend_from_slice(&self.export(&other)?);
+                    }
+                }
+            }
+            if value.len() > MAX_BYTES || !put_item(&mut out, &mut used, Item { value: &value, ..item }) {
+                return Err(Errno::EINVAL);
+            }
+        }
+        out.truncate(used);
+        Ok(out)
+    }
+
+    /// Writes control data from the server to the caller's buffer, with new
+    /// descriptors. Those that it has no room for are closed, and MSG_CTRUNC is
+    /// set.
+    pub(crate) fn rights_in(
+        &self,
+        socket: &Socket,
+        extra: &Extra,
+        into: &mut [u8],
+        flags: u32,
+        received: &mut Received,
+    ) {
+        let Received { control: used, flags: result, .. } = received;
+        let mut identified = false;
+        let mut announced = 0;
+        for item in items(&extra.control).chain(items(&extra.rights)).filter_map(Result::ok) {
+            if (item.level, item.kind) != (SOL_SOCKET, SCM_RIGHTS) {
+                identified |= item.kind == SCM_CREDENTIALS;
+                put(into, used, item, result);
+            }
+        }
+        if !identified && socket.is_stream() && received.bytes != 0 && socket.passes_credentials() {
+            let request = Request::GetOption { socket: socket.handle, level: SOL_SOCKET, name: SO_PEERCRED };
+            let mut value = [0; CREDENTIALS];
+            let known = socket.net.call(&request, |reply| {
+                value = *reply.bytes.first_chunk().ok_or(Errno::EPROTO)?;
+                Ok(())
+            });
+            if known.is_ok() {
+                put(into, used, Item { level: SOL_SOCKET, kind: SCM_CREDENTIALS, value: &value }, result);
+            }
+        }
+        for item in items(&extra.control).filter_map(Result::ok) {
+            if (item.level, item.kind) == (SOL_SOCKET, SCM_RIGHTS) {
+                announced += item.value.len() / 4;
+            }
+        }
+        for item in items(&extra.rights).filter_map(Result::ok) {
+            if (item.level, item.kind) == (SOL_SOCKET, SCM_RIGHTS) {
+                let got = words(item.value).count();
+                if got < announced || got == 0 {
+                    *result |= MSG_CTRUNC;
+                }
+                self.put_rights(&socket.net, item.value, flags, into, used, result);
+            }
+        }
+    }
+
+    fn put_rights(&self, net: &Rc<Net>, value: &[u8], flags: u32, into: &mut [u8], used: &mut usize, result: &mut u32) {
+        let room = into.len().saturating_sub(*used + HEADER) / 4;
+        let mut fds: Vec<u8> = Vec::new();
+        for (word, token) in words(value) {
+            let object = if fds.len() / 4 >= room {
+                Err(Errno::EMSGSIZE)
+            } else if word & FILE != 0 {
+                self.import(&token)
+            } else {
+                adopt(net, word & !NONBLOCK, word & NONBLOCK != 0).map(Object::Socket)
+            };
+            let close_on_exec = flags & MSG_CMSG_CLOEXEC != 0;
+            let fd = object.and_then(|object| self.table().borrow_mut().insert(object, close_on_exec, 0));
+            match fd {
+                Ok(fd) => fds.extend_from_slice(&fd.to_ne_bytes()),
+                Err(_) => {
+                    *result |= MSG_CTRUNC;
+                    if word & FILE == 0 {
+                        refuse(net, word & !NONBLOCK);
+                    } else if flags & MSG_PEEK == 0 {
+                        // Opened and closed again: nobody else can take it.
+                        let _ = self.import(&token);
+                    }
+                }
+            }
+        }
+        if !fds.is_empty() {
+            put(into, used, Item { level: SOL_SOCKET, kind: SCM_RIGHTS, value: &fds }, result);
+        }
+    }
+
+    /// The token of an open file that goes to another client.
+    fn export(&self, _object: &Object) -> Result<[u8; TOKEN_BYTES], Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// The open file that a token stands for.
+    fn import(&self, _token: &[u8; TOKEN_BYTES]) -> Result<Object, Errno> {
+        Err(Errno::EBADF)
+    }
+
+    /// The address as the server gets it: that of a name in the file system
+    /// with a token which says that this client may connect there. The errors
+    /// of a path (path_resolution(7)); EACCES without permission to write;
+    /// ECONNREFUSED if it is no socket.
+    pub(crate) fn address_to(&self, socket: &Socket, address: &Address) -> Result<Address, Errno> {
+        match path_of(address).filter(|_| socket.is_local()) {
+            None => Ok(*address),
+            Some(path) => {
+                let directory = vfs::ROOT;
+                with_token(
+                    address,
+                    self.socket_node(path, |path, into| vfs::Request::FindSocket { directory, path, into })?,
+                )
+            }
+        }
+    }
+
+    /// bind(2) of a local socket: makes its node in the file system.
+    pub(crate) fn bind_local(&self, socket: &Socket, address: &Address) -> Result<(), Errno> {
+        let bind = |address: &Address| {
+            socket.net.call(&Request::Bind { socket: socket.handle, address: address.as_bytes() }, |_| Ok(()))
+        };
+        let Some(path) = path_of(address) else { return bind(address) };
+        // Linux makes the node first, and takes it away if the socket has a name.
+        let (directory, mode) = (vfs::ROOT, NODE_MODE);
+        let token = self
+            .socket_node(path, |path, into| vfs::Request::MakeSocket { directory, path, mode, into })
+            .map_err(|e| if e == Errno::EEXIST { Errno::EADDRINUSE } else { e })?;
+        with_token(address, token).and_then(|address| bind(&address)).inspect_err(|_| {
+            if let Ok(vfs) = self.vfs()
+                && let Ok(path) = vfs.path(path)
+            {
+                let _ = vfs.call(self.waiter(), vfs::Request::Unlink { directory, path, flags: 0 });
+            }
+        })
+    }
+
+    /// Makes an operation that gives a token for a path.
+    fn socket_node(
+        &self,
+        path: &[u8],
+        request: impl FnOnce(vfs::Buffer, vfs::Buffer) -> vfs::Request,
+    ) -> Result<vfs::token::Token, Errno> {
+        let vfs = self.vfs().map_err(|_| Errno::ENOENT)?;
+        let path = vfs.path(path)?;
+        vfs.token(self.waiter(), |into| request(path, into))
+    }
+}
+
+impl Socket {
+    fn passes_credentials(&self) -> bool {
+        self.int_option(SO_PASSCRED) == Ok(1)
+    }
+}
+
+/// The path in an address of a local socket; `None` for other names.
+fn path_of(address: &Address) -> Option<&[u8]> {
+    let name = address.as_bytes().get(2..SOCKADDR.min(address.as_bytes().len()))?;
+    let path = name.split(|b| *b == 0).next()?;
+    (address.family() == Some(strait_abi::address::AF_UNIX) && !path.is_empty()).then_some(path)
+}
+
+fn with_token(address: &Address, token: vfs::token::Token) -> Result<Address, Errno> {
+    let name = address.as_bytes();
+    if name.len() > SOCKADDR {
+        return Err(Errno::EINVAL);
+    }
+    let mut whole = Address::EMPTY;
+    let bytes = whole.resize(SOCKADDR + TOKEN_BYTES)?;
+    bytes.fill(0);
+    bytes[..name.len()].copy_from_slice(name);
+    bytes[SOCKADDR..SOCKADDR + 8].copy_from_slice(&token.node.to_ne_bytes());
+    bytes[SOCKADDR + 8..].copy_from_slice(&token.mac.to_ne_bytes());
+    Ok(whole)
+}
