@@ -1,18 +1,23 @@
 //! An open file: its position, and what was read ahead.
+//!
+//! The position is kept here, until the open file goes to another process too:
+//! from then on the server keeps it for both.
 
-use alloc::rc::Rc;
+mod transfer;
+
+use alloc::rc::{Rc, Weak};
 use core::cell::{Cell, RefCell};
 
 use strait_abi::{
     Errno,
-    socket::{FIONREAD, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM},
-    vfs::{Buffer, CONSTANT, EntryHeader, Handle, MAX_IO, Request, Stat, mode, open, seek},
+    socket::{FIONREAD, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM},
+    vfs::{Buffer, CONSTANT, CURRENT, EntryHeader, Handle, MAX_IO, Request, Stat, mode, open, readiness, seek},
 };
 use zerocopy::FromBytes;
 
 use crate::{
     Process,
-    object::Description,
+    object::{Description, Watch, Watchers},
     posix::io::each_part,
     vfs::{Block, Vfs},
     wait::Waiter,
@@ -30,7 +35,10 @@ pub struct OpenFile {
     size: u64,
     mode: u32,
     position: Cell<u64>,
+    /// The server keeps the position.
+    shared: Cell<bool>,
     ahead: RefCell<Option<Ahead>>,
+    watchers: Rc<Watchers>,
 }
 
 /// Bytes of the file in a block.
@@ -50,8 +58,12 @@ pub struct RawEntry<'a> {
     pub kind: u8,
 }
 
+/// The flags that F_GETFL gives.
+const STATUS: u32 = open::ACCMODE | open::APPEND | open::NONBLOCK | open::DIRECTORY | open::NOFOLLOW | open::PATH;
+
 impl OpenFile {
-    /// openat(2); the directory is a handle.
+    /// openat(2); the directory is a handle. A FIFO may still have to wait for
+    /// its other end: see [`wait_for_peer`](Self::wait_for_peer).
     pub fn open(
         vfs: &Rc<Vfs>,
         waiter: &Waiter,
@@ -62,17 +74,69 @@ impl OpenFile {
     ) -> Result<Self, Errno> {
         let path = vfs.path(path)?;
         let reply = vfs.call(waiter, Request::Open { directory, path, flags, mode })?;
-        Ok(Self {
+        let handle = Handle::try_from(reply.result).map_err(|_| Errno::EPROTO)?;
+        Ok(Self::new(vfs, handle, flags, reply.extra[0], reply.extra[1]))
+    }
+
+    fn new(vfs: &Rc<Vfs>, handle: Handle, flags: u32, size: u64, more: u64) -> Self {
+        let file = Self {
             vfs: vfs.clone(),
-            handle: Handle::try_from(reply.result).map_err(|_| Errno::EPROTO)?,
+            handle,
             epoch: vfs.epoch(),
-            flags: Cell::new(flags & (open::ACCMODE | open::APPEND | open::NONBLOCK | open::DIRECTORY)),
-            constant: reply.extra[1] & CONSTANT != 0,
-            size: reply.extra[0],
-            mode: reply.extra[1] as u32,
+            flags: Cell::new(flags & STATUS),
+            constant: more & CONSTANT != 0,
+            size,
+            mode: more as u32,
             position: Cell::new(0),
+            shared: Cell::new(false),
             ahead: RefCell::new(None),
-        })
+            watchers: Rc::default(),
+        };
+        if file.is_pipe() {
+            vfs.count_pipe(true);
+        }
+        file
+    }
+
+    /// pipe(2): the ends to read and to write.
+    pub fn pipe(vfs: &Rc<Vfs>, waiter: &Waiter, flags: u32) -> Result<(Self, Self), Errno> {
+        let reply = vfs.call(waiter, Request::Pipe)?;
+        let handle = |number: u64| Handle::try_from(number).map_err(|_| Errno::EPROTO);
+        let (read, write) = (handle(reply.result as u64)?, handle(reply.extra[0])?);
+        let mode = u64::from(mode::FIFO | 0o600);
+        let end = |handle, access| Self::new(vfs, handle, flags & open::NONBLOCK | access, 0, mode);
+        Ok((end(read, open::RDONLY), end(write, open::WRONLY)))
+    }
+
+    /// Opens what another process gave away with [`export`](Self::export). EBADF
+    /// if it is not there any more.
+    pub fn import(vfs: &Rc<Vfs>, waiter: &Waiter, token: &[u8]) -> Result<Self, Errno> {
+        let token = vfs.path(token)?;
+        let reply = vfs.call(waiter, Request::Import { token })?;
+        let handle = Handle::try_from(reply.result).map_err(|_| Errno::EPROTO)?;
+        let file = Self::new(vfs, handle, reply.extra[0] as u32, 0, reply.extra[1]);
+        file.shared.set(true);
+        if !file.constant {
+            return Ok(file);
+        }
+        let size = file.stat(waiter)?.size;
+        Ok(Self::resized(file, size))
+    }
+
+    fn resized(mut file: Self, size: u64) -> Self {
+        file.size = size;
+        file
+    }
+
+    /// A token by which one other process can open the same open file.
+    pub fn export(&self, waiter: &Waiter, token: &mut [u8]) -> Result<(), Errno> {
+        let (offset, _) = self.vfs.scratch();
+        let into = Buffer { offset: offset as u32, len: token.len() as u32 };
+        let (file, flags) = (self.handle()?, self.flags.get());
+        self.vfs.call(waiter, Request::Export { file, flags, offset: self.position.get(), into })?;
+        self.shared.set(true);
+        *self.ahead.borrow_mut() = None;
+        self.vfs.memory().read(offset, token).ok_or(Errno::EPROTO)
     }
 
     /// Its number in the session. EIO if the server has closed it because the
@@ -85,114 +149,69 @@ impl OpenFile {
         self.mode & mode::FORMAT == mode::DIRECTORY
     }
 
+    pub fn is_pipe(&self) -> bool {
+        self.mode & mode::FORMAT == mode::FIFO && self.flags.get() & open::PATH == 0
+    }
+
+    fn may_wait(&self) -> bool {
+        self.flags.get() & open::NONBLOCK == 0
+    }
+
+    /// The readiness word of a pipe: bits of poll(2) and
+    /// [`readiness`](strait_abi::vfs::readiness).
+    fn word(&self) -> u32 {
+        self.vfs.region().readiness(self.handle).map_or(0, |w| w.load(core::sync::atomic::Ordering::Acquire))
+    }
+
+    /// Waits until one of `bits` of the readiness word is set.
+    fn wait_for(&self, process: &Process, bits: u32) -> Result<(), Errno> {
+        process.until(None, || {
+            self.handle()?;
+            if self.word() & bits != 0 { Ok(()) } else { Err(Errno::EAGAIN) }
+        })
+    }
+
+    /// What open(2) does of a FIFO without O_NONBLOCK: waits until the other end
+    /// is opened.
+    pub fn wait_for_peer(&self, process: &Process) -> Result<(), Errno> {
+        if self.is_pipe() && self.may_wait() { self.wait_for(process, readiness::MET) } else { Ok(()) }
+    }
+
     /// Size when it was opened.
     pub fn size_at_open(&self) -> u64 {
         self.size
     }
 
-    /// Refuses reading as read(2) does.
-    fn check_readable(&self) -> Result<(), Errno> {
-        if self.flags.get() & open::ACCMODE == open::WRONLY {
-            Err(Errno::EBADF)
-        } else if self.is_directory() {
-            Err(Errno::EISDIR)
-        } else {
-            Ok(())
+    /// Where the next read or write begins.
+    pub fn position(&self, waiter: &Waiter) -> Result<u64, Errno> {
+        if self.shared.get() { self.seek(waiter, 0, seek::CUR) } else { Ok(self.position.get()) }
+    }
+
+    /// What a read or write gives as its position.
+    fn offset(&self) -> u64 {
+        if self.shared.get() { CURRENT } else { self.position.get() }
+    }
+
+    pub fn set_position(&self, waiter: &Waiter, to: u64) -> Result<(), Errno> {
+        if self.shared.get() {
+            self.seek(waiter, i64::try_from(to).map_err(|_| Errno::EINVAL)?, seek::SET)?;
         }
-    }
-
-    /// Shows `f` up to `max` bytes of the file from `at` on, in the session's
-    /// memory: where they begin there and how many. `None` at the end of the
-    /// file. `f` returns how many it used.
-    ///
-    /// A sequence of small calls costs one operation for each block.
-    pub fn with_bytes(
-        &self,
-        waiter: &Waiter,
-        at: u64,
-        max: usize,
-        f: impl FnOnce(&strait_ring::SharedMemory, usize, usize) -> Result<usize, Errno>,
-    ) -> Result<Option<usize>, Errno> {
-        self.check_readable()?;
-        let memory = self.vfs.memory();
-        // Taken out while it is used; put back if there is more in it.
-        let mut ahead = self.ahead.borrow_mut().take();
-        let hit = ahead.as_ref().is_some_and(|a| (a.start..a.start + a.len as u64).contains(&at));
-        if !hit && self.constant && (max as u64) < self.size.saturating_sub(at) {
-            ahead = self.read_ahead(waiter, at, ahead)?;
-        } else if !hit {
-            ahead = None;
-        }
-        let Some(a) = ahead else {
-            let (offset, len) = self.vfs.scratch();
-            let n = self.read_into(waiter, at, offset, max.min(len))?;
-            return if n == 0 { Ok(None) } else { f(&memory, offset, n).map(Some) };
-        };
-        let within = (at - a.start) as usize;
-        let Some(n @ 1..) = a.len.checked_sub(within) else { return Ok(None) };
-        let used = f(&memory, a.block.offset() + within, n.min(max))?;
-        if used < n {
-            *self.ahead.borrow_mut() = Some(a);
-        }
-        Ok(Some(used))
-    }
-
-    /// Fills a block from `at` on. `None` if there is no block to spare.
-    fn read_ahead(&self, waiter: &Waiter, at: u64, old: Option<Ahead>) -> Result<Option<Ahead>, Errno> {
-        let Some(block) = old.map(|a| a.block).or_else(|| self.vfs.take_block()) else { return Ok(None) };
-        let len = self.read_into(waiter, at, block.offset(), self.vfs.block_bytes())?;
-        Ok(Some(Ahead { block, start: at, len }))
-    }
-
-    fn read_into(&self, waiter: &Waiter, at: u64, offset: usize, len: usize) -> Result<usize, Errno> {
-        let len = len.min(MAX_IO);
-        let into = Buffer { offset: offset as u32, len: len as u32 };
-        let reply = self.vfs.call(waiter, Request::Read { file: self.handle()?, offset: at, into })?;
-        usize::try_from(reply.result).ok().filter(|n| *n <= len).ok_or(Errno::EPROTO)
-    }
-
-    /// pread(2): all of `into`, unless the file ends before.
-    pub fn read_at(&self, waiter: &Waiter, at: u64, into: &mut [u8]) -> Result<usize, Errno> {
-        self.check_readable()?;
-        if i64::try_from(at).is_err() {
-            return Err(Errno::EINVAL);
-        }
-        let mut done = 0;
-        while done < into.len() {
-            let rest = &mut into[done..];
-            let max = rest.len();
-            let copied = self.with_bytes(waiter, at.saturating_add(done as u64), max, |memory, from, n| {
-                memory.read(from, rest.get_mut(..n).ok_or(Errno::EPROTO)?).ok_or(Errno::EPROTO)?;
-                Ok(n)
-            });
-            match copied {
-                Ok(Some(n)) => done += n,
-                Ok(None) => break,
-                Err(e) if done == 0 => return Err(e),
-                Err(_) => break,
-            }
-        }
-        Ok(done)
-    }
-
-    /// read(2).
-    pub fn read(&self, waiter: &Waiter, into: &mut [u8]) -> Result<usize, Errno> {
-        let n = self.read_at(waiter, self.position.get(), into)?;
-        self.advance(n);
-        Ok(n)
-    }
-
-    /// Where the next read begins.
-    pub fn position(&self) -> u64 {
-        self.position.get()
-    }
-
-    pub fn advance(&self, n: usize) {
-        self.position.set(self.position.get() + n as u64);
+        self.position.set(to);
+        Ok(())
     }
 
     /// lseek(2).
     pub fn seek(&self, waiter: &Waiter, offset: i64, whence: u32) -> Result<u64, Errno> {
+        if self.flags.get() & open::PATH != 0 {
+            return Err(Errno::EBADF);
+        }
+        if self.is_pipe() {
+            return Err(Errno::ESPIPE);
+        }
+        if self.shared.get() {
+            let request = Request::Seek { file: self.handle()?, offset: offset as u64, whence };
+            return u64::try_from(self.vfs.call(waiter, request)?.result).map_err(|_| Errno::EPROTO);
+        }
         let base = match whence {
             seek::SET => 0,
             seek::CUR => self.position.get(),
@@ -214,6 +233,24 @@ impl OpenFile {
         self.vfs.stat(waiter, |into| Request::FileStat { file, into })
     }
 
+    /// ftruncate(2).
+    pub fn truncate(&self, waiter: &Waiter, size: u64) -> Result<(), Errno> {
+        if i64::try_from(size).is_err() {
+            return Err(Errno::EINVAL);
+        }
+        self.vfs.call(waiter, Request::Truncate { file: self.handle()?, size })?;
+        Ok(())
+    }
+
+    /// fsync(2).
+    pub fn sync(&self, waiter: &Waiter) -> Result<(), Errno> {
+        if self.flags.get() & open::PATH != 0 {
+            return Err(Errno::EBADF);
+        }
+        self.vfs.call(waiter, Request::Sync { file: self.handle()? })?;
+        Ok(())
+    }
+
     /// Calls `f` with the entries from the position on, as many as one
     /// operation gives. Returns whether there were any.
     pub fn list(&self, waiter: &Waiter, mut f: impl FnMut(RawEntry<'_>)) -> Result<bool, Errno> {
@@ -223,7 +260,7 @@ impl OpenFile {
         let (offset, len) = self.vfs.scratch();
         let into = Buffer { offset: offset as u32, len: len.min(MAX_IO) as u32 };
         let reply =
-            self.vfs.call(waiter, Request::ReadDirectory { file: self.handle()?, offset: self.position(), into })?;
+            self.vfs.call(waiter, Request::ReadDirectory { file: self.handle()?, offset: self.offset(), into })?;
         let len = usize::try_from(reply.result).ok().filter(|n| *n <= len).ok_or(Errno::EPROTO)?;
         let mut bytes = alloc::vec![0; len];
         self.vfs.memory().read(offset, &mut bytes).ok_or(Errno::EPROTO)?;
@@ -242,6 +279,9 @@ impl OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
+        if self.is_pipe() {
+            self.vfs.count_pipe(false);
+        }
         if let Ok(handle) = self.handle() {
             self.vfs.close(handle);
         }
@@ -250,24 +290,58 @@ impl Drop for OpenFile {
 
 impl Description for OpenFile {
     fn readv(&self, process: &Process, parts: &mut [&mut [u8]]) -> Result<usize, Errno> {
+        if self.is_pipe() {
+            // Only the first may wait.
+            return each_part(parts.iter_mut().map(|part| &mut **part), |part, first| {
+                self.read_pipe(process, part, first)
+            });
+        }
         each_part(parts.iter_mut().map(|part| &mut **part), |part, _| self.read(process.waiter(), part))
     }
 
-    fn writev(&self, _: &Process, _: &[&[u8]]) -> Result<usize, Errno> {
-        // Files are only opened for reading yet.
-        Err(Errno::EBADF)
+    fn writev(&self, process: &Process, parts: &[&[u8]]) -> Result<usize, Errno> {
+        // What fits into one piece of a pipe stays one piece.
+        if self.is_pipe() && parts.len() > 1 {
+            return self.write(process, &parts.concat());
+        }
+        each_part(parts.iter().copied(), |part, _| self.write(process, part))
     }
 
     fn poll(&self) -> u16 {
-        // Files are always ready.
-        POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM
+        if !self.is_pipe() {
+            // Files are always ready.
+            return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
+        }
+        if self.handle().is_err() {
+            return POLLERR | POLLHUP;
+        }
+        let mut ready = self.word() as u16;
+        ready |= if ready & POLLIN != 0 { POLLRDNORM } else { 0 };
+        ready | if ready & POLLOUT != 0 { POLLWRNORM } else { 0 }
+    }
+
+    fn watch(&self, watch: Weak<dyn Watch>, key: usize) -> Result<(), Errno> {
+        if !self.is_pipe() {
+            return Err(Errno::EPERM);
+        }
+        self.watchers.add(watch, key);
+        self.vfs.observe(self.handle, &self.watchers);
+        Ok(())
+    }
+
+    fn unwatch(&self, watch: &Weak<dyn Watch>, key: usize) {
+        self.watchers.remove(watch, key);
     }
 
     fn ioctl(&self, process: &Process, request: u32, argument: &mut [u8]) -> Result<i32, Errno> {
         if request != FIONREAD {
             return Err(Errno::ENOTTY);
         }
-        let rest = self.stat(process.waiter())?.size.saturating_sub(self.position());
+        let waiter = process.waiter();
+        let rest = match self.is_pipe() {
+            true => self.stat(waiter)?.size,
+            false => self.stat(waiter)?.size.saturating_sub(self.position(waiter)?),
+        };
         *argument.first_chunk_mut().ok_or(Errno::EFAULT)? = (rest.min(i32::MAX as u64) as u32).to_ne_bytes();
         Ok(0)
     }

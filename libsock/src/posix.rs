@@ -14,6 +14,7 @@ mod description;
 mod files;
 pub(crate) mod io;
 mod message;
+pub(crate) mod nodes;
 mod options;
 mod poll;
 mod sockets;

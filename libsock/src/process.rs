@@ -5,11 +5,12 @@ use core::{cell::RefCell, fmt, time::Duration};
 
 use strait_abi::{Errno, session::SessionRegion, vfs::VfsRegion};
 use strait_pd::{ChannelSet, ConfigError, Environment, PdRef};
-use strait_ring::SharedMemory;
+use strait_ring::{SharedMemory, signal::Signal};
 
 use crate::{
     callbacks::Dispatcher,
     descriptor::{Fd, Object, Table},
+    posix::nodes::Files,
     resolve::Names,
     session::Net,
     socket::Socket,
@@ -29,6 +30,7 @@ struct Inner {
     net: Option<Rc<Net>>,
     vfs: Option<Rc<Vfs>>,
     table: RefCell<Table>,
+    files: Files,
     /// The PD's name.
     name: String,
     names: RefCell<Names>,
@@ -101,6 +103,7 @@ impl Process {
             net,
             vfs,
             table: RefCell::new(Table::new()),
+            files: Files::default(),
             name: env.config.name.clone(),
             names: RefCell::default(),
             dispatcher: Rc::default(),
@@ -156,6 +159,10 @@ impl Process {
         &self.0.waiter
     }
 
+    pub(crate) fn files(&self) -> &Files {
+        &self.0.files
+    }
+
     pub(crate) fn table(&self) -> &RefCell<Table> {
         &self.0.table
     }
@@ -198,6 +205,14 @@ impl Process {
         }
     }
 
+    /// The signals of all servers that can change what somebody waits for.
+    fn signals(&self) -> Signals {
+        let net = self.0.net.as_ref().map(|net| net.region().to_client());
+        // Only pipes change by themselves.
+        let vfs = self.0.vfs.as_ref().filter(|vfs| vfs.has_pipes()).map(|vfs| vfs.region().to_client());
+        Signals { net, vfs }
+    }
+
     /// Does `attempt` until it gives something else than EAGAIN, sleeping in
     /// between. EAGAIN after `timeout` nanoseconds.
     pub(crate) fn until<T>(
@@ -206,17 +221,33 @@ impl Process {
         mut attempt: impl FnMut() -> Result<T, Errno>,
     ) -> Result<T, Errno> {
         let deadline: Option<Deadline> = self.0.waiter.deadline(timeout);
-        let signal = self.0.net.as_ref().map(|net| net.region().to_client());
+        let signal = self.signals();
         loop {
-            signal.inspect(|signal| signal.arm());
+            signal.arm();
             match attempt() {
                 Err(Errno::EAGAIN) => self.0.waiter.sleep(deadline)?,
                 done => {
-                    signal.inspect(|signal| signal.disarm());
+                    signal.disarm();
                     return done;
                 }
             }
         }
+    }
+}
+
+/// See [`Process::signals`].
+struct Signals {
+    net: Option<Signal<'static>>,
+    vfs: Option<Signal<'static>>,
+}
+
+impl Signals {
+    fn arm(&self) {
+        self.net.iter().chain(&self.vfs).for_each(|signal| signal.arm());
+    }
+
+    fn disarm(&self) {
+        self.net.iter().chain(&self.vfs).for_each(|signal| signal.disarm());
     }
 }
 

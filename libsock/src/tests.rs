@@ -3,6 +3,7 @@
 mod calls;
 mod descriptors;
 mod events;
+mod files;
 mod messages;
 mod model;
 mod urgent;

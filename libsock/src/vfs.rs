@@ -9,7 +9,10 @@
 //! used by one operation at a time. The rest are equal blocks, which files
 //! that are read in sequence keep to read ahead.
 
-use alloc::{rc::Rc, vec::Vec};
+use alloc::{
+    rc::{Rc, Weak},
+    vec::Vec,
+};
 use core::cell::{Cell, RefCell};
 
 use strait_abi::{
@@ -22,9 +25,9 @@ use strait_abi::{
 };
 use strait_pd::{Channel, PdRef};
 use strait_ring::{PAGE, SharedMemory, arena::Arena};
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::{FromBytes, IntoBytes};
 
-use crate::wait::Waiter;
+use crate::{object::Watchers, wait::Waiter};
 
 /// Largest block.
 const MAX_BLOCK: usize = 32 * 1024;
@@ -33,7 +36,7 @@ const BLOCKS: usize = 64;
 /// Where in the scratch part results go; paths stand before.
 const RESULT: usize = PAGE;
 
-const _: () = assert!(PATH_MAX <= RESULT && RESULT + STAT_BYTES <= 2 * PAGE);
+const _: () = assert!(PATH_MAX <= RESULT && RESULT + PATH_MAX <= 2 * PAGE && STAT_BYTES <= PAGE);
 
 /// The session.
 pub struct Vfs {
@@ -45,6 +48,10 @@ pub struct Vfs {
     epoch: Cell<u32>,
     next: Cell<u32>,
     queues: RefCell<Queues>,
+    /// How many pipes are open.
+    pipes: Cell<u32>,
+    /// Those who watch pipes, by handle.
+    observed: RefCell<Vec<(Handle, Weak<Watchers>)>>,
 }
 
 struct Queues {
@@ -116,6 +123,8 @@ impl Vfs {
                 outstanding: 0,
                 closing: Vec::new(),
             }),
+            pipes: Cell::new(0),
+            observed: RefCell::default(),
         })
     }
 
@@ -154,22 +163,95 @@ impl Vfs {
         self.epoch.get()
     }
 
+    pub fn region(&self) -> &VfsRegion {
+        &self.region
+    }
+
+    /// Whether the readiness of something can change.
+    pub fn has_pipes(&self) -> bool {
+        self.pipes.get() != 0
+    }
+
+    /// A pipe is opened, or closed.
+    pub fn count_pipe(&self, open: bool) {
+        let n = self.pipes.get();
+        self.pipes.set(if open { n + 1 } else { n.saturating_sub(1) });
+    }
+
+    /// Gives changes of the pipe `file` to its watchers.
+    pub fn observe(&self, file: Handle, watchers: &Rc<Watchers>) {
+        let mut observed = self.observed.borrow_mut();
+        observed.retain(|(f, w)| *f != file && w.strong_count() != 0);
+        observed.push((file, Rc::downgrade(watchers)));
+    }
+
+    /// Takes the changes of pipes off the session and tells their watchers.
+    #[allow(dead_code)]
+    pub fn take_events(&self) {
+        self.region.events().take(|handle| {
+            let observed = self.observed.borrow();
+            let watchers = observed.iter().find(|(f, _)| *f as usize == handle).and_then(|(_, w)| w.upgrade());
+            drop(observed);
+            if let Some(watchers) = watchers {
+                watchers.wake();
+            }
+        });
+    }
+
     /// Puts a path into the scratch part.
     pub fn path(&self, path: &[u8]) -> Result<Buffer, Errno> {
+        self.path_at(DATA, path)
+    }
+
+    /// Puts a second path there, where otherwise results go.
+    pub fn second_path(&self, path: &[u8]) -> Result<Buffer, Errno> {
+        self.path_at(DATA + RESULT, path)
+    }
+
+    fn path_at(&self, at: usize, path: &[u8]) -> Result<Buffer, Errno> {
         if path.len() > PATH_MAX {
             return Err(Errno::ENAMETOOLONG);
         }
-        self.memory().write(DATA, path).ok_or(Errno::EIO)?;
-        Ok(Buffer { offset: DATA as u32, len: path.len() as u32 })
+        self.memory().write(at, path).ok_or(Errno::EIO)?;
+        Ok(Buffer { offset: at as u32, len: path.len() as u32 })
+    }
+
+    /// Makes an operation that gives bytes; as many as it says, and as fit, go
+    /// to `into`.
+    pub fn fetch(
+        &self,
+        waiter: &Waiter,
+        into: &mut [u8],
+        request: impl FnOnce(Buffer) -> Request,
+    ) -> Result<usize, Errno> {
+        let at = DATA + RESULT;
+        let reply = self.call(waiter, request(Buffer { offset: at as u32, len: into.len().min(PAGE) as u32 }))?;
+        let n = usize::try_from(reply.result).map_err(|_| Errno::EPROTO)?;
+        self.memory().read(at, into.get_mut(..n).ok_or(Errno::EPROTO)?).ok_or(Errno::EPROTO)?;
+        Ok(n)
+    }
+
+    /// Makes an operation that fills `T`.
+    pub fn get<T: FromBytes + IntoBytes>(
+        &self,
+        waiter: &Waiter,
+        request: impl FnOnce(Buffer) -> Request,
+    ) -> Result<T, Errno> {
+        let at = DATA + RESULT;
+        self.call(waiter, request(Buffer { offset: at as u32, len: size_of::<T>() as u32 }))?;
+        let mut value = T::new_zeroed();
+        self.memory().read(at, value.as_mut_bytes()).ok_or(Errno::EIO)?;
+        Ok(value)
     }
 
     /// Makes an operation that gives a [`Stat`].
     pub fn stat(&self, waiter: &Waiter, request: impl FnOnce(Buffer) -> Request) -> Result<Stat, Errno> {
-        let at = DATA + RESULT;
-        self.call(waiter, request(Buffer { offset: at as u32, len: STAT_BYTES as u32 }))?;
-        let mut stat = Stat::new_zeroed();
-        self.memory().read(at, stat.as_mut_bytes()).ok_or(Errno::EIO)?;
-        Ok(stat)
+        self.get(waiter, request)
+    }
+
+    /// Makes an operation that gives nothing.
+    pub fn run(&self, waiter: &Waiter, request: Request) -> Result<(), Errno> {
+        self.call(waiter, request).map(drop)
     }
 
     /// Makes an operation that gives a [`Token`].

@@ -178,9 +178,13 @@ impl OpenFiles {
 
     /// fstat(2).
     pub fn stat(&self, tree: &mut Tree, id: FileId) -> Result<Stat, Errno> {
-        match self.get(id)?.place {
-            Some(place) => tree.stat(place),
+        let OpenFile { place, pipe, .. } = *self.get(id)?;
+        // What waits in a pipe counts as its size, as on BSD.
+        let size = pipe.map(|(pipe, _)| self.pipes.available(pipe));
+        match place {
+            Some(place) => tree.stat(place).map(|stat| Stat { size: size.unwrap_or(stat.size), ..stat }),
             None => Ok(Stat {
+                size: size.unwrap_or(0),
                 ino: u64::from(id) + 1,
                 mode: mode::FIFO | 0o600,
                 nlink: 1,

@@ -4,7 +4,7 @@ use alloc::rc::Rc;
 
 use strait_abi::{
     Errno,
-    vfs::{AT_FDCWD, Handle, ROOT, Request, Stat, open},
+    vfs::{AT_FDCWD, AT_SYMLINK_NOFOLLOW, Request, Stat, open},
 };
 
 use crate::{
@@ -20,24 +20,15 @@ impl Process {
         self.openat(AT_FDCWD, path, flags, mode)
     }
 
-    /// openat(2). There is no working directory yet: relative paths begin at
-    /// the root for AT_FDCWD.
+    /// openat(2). Of a FIFO it waits for the other end, unless O_NONBLOCK is
+    /// set.
     pub fn openat(&self, directory: Fd, path: impl AsRef<[u8]>, flags: u32, mode: u32) -> Result<Fd, Errno> {
         let start = self.directory(directory, path.as_ref())?;
         self.table().borrow_mut().check_free()?;
+        let mode = mode & !self.files().umask.get();
         let file = OpenFile::open(self.vfs()?, self.waiter(), start, path.as_ref(), flags, mode)?;
+        file.wait_for_peer(self)?;
         self.table().borrow_mut().insert(Object::File(Rc::new(file)), flags & open::CLOEXEC != 0, 0)
-    }
-
-    /// The handle that stands for a directory descriptor of an *at call.
-    fn directory(&self, fd: Fd, path: &[u8]) -> Result<Handle, Errno> {
-        if fd == AT_FDCWD || path.starts_with(b"/") {
-            return Ok(ROOT);
-        }
-        match self.object(fd)? {
-            Object::File(file) if file.is_directory() => file.handle(),
-            _ => Err(Errno::ENOTDIR),
-        }
     }
 
     /// pread(2).
@@ -46,6 +37,38 @@ impl Process {
             Object::File(file) => file.read_at(self.waiter(), offset, into),
             _ => Err(Errno::ESPIPE),
         }
+    }
+
+    /// pwrite(2).
+    pub fn pwrite(&self, fd: Fd, from: &[u8], offset: u64) -> Result<usize, Errno> {
+        match self.object(fd)? {
+            Object::File(file) => file.write_at(self.waiter(), offset, from),
+            _ => Err(Errno::ESPIPE),
+        }
+    }
+
+    /// ftruncate(2).
+    pub fn ftruncate(&self, fd: Fd, size: u64) -> Result<(), Errno> {
+        self.regular(fd)?.truncate(self.waiter(), size)
+    }
+
+    /// truncate(2).
+    pub fn truncate(&self, path: impl AsRef<[u8]>, size: u64) -> Result<(), Errno> {
+        // A FIFO must not be waited for.
+        let fd = self.open(path, open::WRONLY | open::NONBLOCK, 0)?;
+        let result = self.ftruncate(fd, size);
+        self.close(fd)?;
+        result
+    }
+
+    /// fsync(2).
+    pub fn fsync(&self, fd: Fd) -> Result<(), Errno> {
+        self.regular(fd)?.sync(self.waiter())
+    }
+
+    /// fdatasync(2).
+    pub fn fdatasync(&self, fd: Fd) -> Result<(), Errno> {
+        self.fsync(fd)
     }
 
     /// lseek(2); see [`strait_abi::vfs::seek`].
@@ -59,6 +82,11 @@ impl Process {
     /// stat(2).
     pub fn stat(&self, path: impl AsRef<[u8]>) -> Result<Stat, Errno> {
         self.fstatat(AT_FDCWD, path, 0)
+    }
+
+    /// lstat(2).
+    pub fn lstat(&self, path: impl AsRef<[u8]>) -> Result<Stat, Errno> {
+        self.fstatat(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW)
     }
 
     /// fstatat(2).
@@ -87,10 +115,17 @@ impl Process {
     /// getdents(2), nearly: calls `f` with the next entries of a directory.
     /// Returns whether there were any.
     pub fn list(&self, fd: Fd, f: impl FnMut(RawEntry<'_>)) -> Result<bool, Errno> {
-        self.regular(fd)?.list(self.waiter(), f)
+        self.directory_file(fd)?.list(self.waiter(), f)
     }
 
-    fn regular(&self, fd: Fd) -> Result<Rc<OpenFile>, Errno> {
+    fn directory_file(&self, fd: Fd) -> Result<Rc<OpenFile>, Errno> {
+        match self.object(fd)? {
+            Object::File(file) => Ok(file),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    pub(super) fn regular(&self, fd: Fd) -> Result<Rc<OpenFile>, Errno> {
         match self.object(fd)? {
             Object::File(file) => Ok(file),
             _ => Err(Errno::EINVAL),
@@ -110,7 +145,10 @@ impl Process {
         if !socket.is_stream() {
             return Err(Errno::EOPNOTSUPP);
         }
-        let mut at = offset.as_deref().copied().unwrap_or(file.position());
+        let mut at = match offset.as_deref() {
+            Some(offset) => *offset,
+            None => file.position(self.waiter())?,
+        };
         let mut done = 0;
         while done < count {
             let room = match self.room_for_file(&socket, count - done, done == 0) {
@@ -133,7 +171,7 @@ impl Process {
         }
         match offset {
             Some(offset) => *offset = at,
-            None => file.advance(done),
+            None => file.set_position(self.waiter(), at)?,
         }
         Ok(done)
     }
