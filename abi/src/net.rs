@@ -188,6 +188,13 @@ pub enum Request<'a> {
         /// Which socket.
         socket: Handle,
     },
+    /// One entry of the list of interfaces and their addresses
+    /// ([`crate::interface::Entry`]): each interface, then its addresses. Reply:
+    /// how many there are, and the entry, if there is one at this place.
+    Interface {
+        /// Its place, from 0.
+        at: u16,
+    },
 }
 
 /// What comes back.

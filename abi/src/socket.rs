@@ -85,6 +85,11 @@ pub const IP_MULTICAST_TTL: i32 = 33;
 pub const IP_MULTICAST_LOOP: i32 = 34;
 pub const IP_ADD_MEMBERSHIP: i32 = 35;
 pub const IP_DROP_MEMBERSHIP: i32 = 36;
+pub const IP_MULTICAST_ALL: i32 = 49;
+/// At level IPPROTO_IP or IPPROTO_IPV6.
+pub const MCAST_JOIN_GROUP: i32 = 42;
+/// As [`MCAST_JOIN_GROUP`].
+pub const MCAST_LEAVE_GROUP: i32 = 45;
 
 pub const IPV6_UNICAST_HOPS: i32 = 16;
 pub const IPV6_MULTICAST_IF: i32 = 17;
@@ -94,6 +99,7 @@ pub const IPV6_JOIN_GROUP: i32 = 20;
 pub const IPV6_LEAVE_GROUP: i32 = 21;
 pub const IPV6_MTU: i32 = 24;
 pub const IPV6_V6ONLY: i32 = 26;
+pub const IPV6_MULTICAST_ALL: i32 = 29;
 pub const IPV6_RECVPKTINFO: i32 = 49;
 pub const IPV6_PKTINFO: i32 = 50;
 pub const IPV6_RECVHOPLIMIT: i32 = 51;
@@ -147,6 +153,9 @@ pub const SIOCGIFCONF: u32 = 0x8912;
 pub const SIOCGIFFLAGS: u32 = 0x8913;
 pub const SIOCSIFFLAGS: u32 = 0x8914;
 pub const SIOCGIFADDR: u32 = 0x8915;
+pub const SIOCGIFDSTADDR: u32 = 0x8917;
+pub const SIOCDIFADDR: u32 = 0x8936;
+pub const SIOCGIFTXQLEN: u32 = 0x8942;
 pub const SIOCSIFADDR: u32 = 0x8916;
 pub const SIOCGIFBRDADDR: u32 = 0x8919;
 pub const SIOCSIFBRDADDR: u32 = 0x891a;

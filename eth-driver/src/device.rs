@@ -31,8 +31,9 @@ pub trait NetDevice {
     fn link_up(&self) -> bool;
 
     /// Clears the reason of the interrupt. Comes before the queues are looked
-    /// at, so that what happens meanwhile raises it anew.
-    fn ack_interrupt(&mut self);
+    /// at, so that what happens meanwhile raises it anew. Returns whether the
+    /// device itself changed, which is its carrier.
+    fn ack_interrupt(&mut self) -> bool;
 
     /// Receive buffers that may be posted now.
     fn rx_room(&self) -> usize;

@@ -293,11 +293,13 @@ impl<D: NetDevice> EthDriver<D> {
 impl<D: NetDevice> Component for EthDriver<D> {
     fn notified(&mut self, channels: ChannelSet) -> Option<Channel> {
         let interrupt = channels.contains(self.irq);
+        let mut changed = false;
         if interrupt {
             self.counters.interrupts += 1;
-            self.device.ack_interrupt();
+            changed = self.device.ack_interrupt();
         }
-        let signal = self.run();
+        // Nothing in the queues tells the server of that; it asks.
+        let signal = self.run() || changed;
         if interrupt {
             self.pd.irq_ack(self.irq);
         }

@@ -58,6 +58,8 @@ struct Device {
     rx_interrupt: bool,
     tx_interrupt: bool,
     line: bool,
+    /// The carrier changed.
+    changed: bool,
     kicks: usize,
     /// What was posted or submitted and not kicked yet.
     unkicked: (bool, bool),
@@ -88,8 +90,9 @@ impl NetDevice for Device {
     fn link_up(&self) -> bool {
         true
     }
-    fn ack_interrupt(&mut self) {
+    fn ack_interrupt(&mut self) -> bool {
         self.line = false;
+        core::mem::take(&mut self.changed)
     }
     fn rx_room(&self) -> usize {
         DEVICE_ROOM - self.rx_posted()
@@ -326,6 +329,16 @@ fn nonsense_is_counted_and_dropped() {
     assert!(b.driver.device_mut().arrive(60));
     b.wake(false);
     assert_eq!(b.taken(), [Descriptor::new(0, 60)]);
+}
+
+#[test]
+fn a_change_of_the_carrier_is_told() {
+    let mut b = Bench::new();
+    b.driver.device_mut().line = true;
+    assert_eq!(b.wake(false), (true, false), "an interrupt for nothing");
+    b.driver.device_mut().line = true;
+    b.driver.device_mut().changed = true;
+    assert_eq!(b.wake(false), (true, true));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use core::fmt;
 use strait_ring::SharedMemory;
 use strait_ring::net_queue::BUFFER_SIZE;
 use strait_virtio::queue::{Part, QUEUE_BYTES, Virtqueue};
-use virtio_drivers::transport::{DeviceType, Transport};
+use virtio_drivers::transport::{DeviceType, InterruptStatus, Transport};
 
 use crate::device::{NetDevice, Received};
 
@@ -163,8 +163,8 @@ impl<T: Transport> NetDevice for VirtioNet<T> {
         !self.has_status || self.transport.read_config_space::<u8>(CONFIG_STATUS).is_ok_and(|s| s & STATUS_LINK_UP != 0)
     }
 
-    fn ack_interrupt(&mut self) {
-        self.transport.ack_interrupt();
+    fn ack_interrupt(&mut self) -> bool {
+        self.transport.ack_interrupt().contains(InterruptStatus::DEVICE_CONFIGURATION_INTERRUPT)
     }
 
     fn rx_room(&self) -> usize {

@@ -1,17 +1,25 @@
 //! The generic socket engine: control calls of any session on sockets of any
 //! family.
 
+use ::core::net::IpAddr;
 use alloc::vec::Vec;
 
 use strait_abi::{
     Address, Errno,
+    interface::Entry,
     net::{Counters, Handle, MAX_OPTION, Request},
     session::VERSION,
     socket as c,
 };
 
 use crate::{
-    core::Core, family::Registry, link::Links, policy, socket::ConnectionQueue, socket::SocketId, socket::put_int,
+    core::Core,
+    family::Registry,
+    link::{Links, interface::Interface, ioctl::ioctl},
+    policy,
+    socket::ConnectionQueue,
+    socket::SocketId,
+    socket::put_int,
 };
 
 /// The answer to a call.
@@ -164,7 +172,13 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
             }
             policy::may_ioctl(core, session, request)?;
             let mut answer = Answer::EMPTY.with(argument);
-            answer.len = families.get(family).ioctl(core, id, request, argument, &mut answer.bytes)?;
+            answer.len = match families.get(family).ioctl(core, id, request, argument, &mut answer.bytes) {
+                Err(Errno::ENOTTY) => {
+                    let domain = core.sockets[id].domain;
+                    ioctl(&mut core.links, core.now, domain, request, argument, &mut answer.bytes)?
+                }
+                other => other?,
+            };
             return Ok(answer);
         }
         Request::SendUrgent { socket, bytes } => {
@@ -203,6 +217,7 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
             return Ok(answer);
         }
         Request::NameServers => return Ok(name_servers(&core.links)),
+        Request::Interface { at } => return interface(&core.links, at.into()),
         Request::Random { bytes } => {
             let mut answer = Answer::EMPTY;
             answer.len = usize::from(bytes).min(MAX_OPTION);
@@ -342,12 +357,35 @@ fn counters(core: &Core, session: usize) -> Counters {
     }
 }
 
+fn interface(links: &Links, at: usize) -> Result<Answer, Errno> {
+    let (count, entry) = links.entry(at);
+    let mut answer = Answer::number(count as u32);
+    if let Some((interface, address)) = entry {
+        let octets = address.map(|(ip, _)| match ip {
+            IpAddr::V4(ip) => (ip.to_ipv6_mapped().octets(), 12),
+            IpAddr::V6(ip) => (ip.octets(), 0),
+        });
+        let Interface { index, name, flags, mtu, kind, hardware } = interface;
+        let address_bytes = octets.as_ref().map_or(&[][..], |(bytes, from)| &bytes[*from..]);
+        let prefix = address.map_or(0, |(_, prefix)| prefix);
+        let entry = Entry { index, name, flags, mtu, kind, hardware, address: address_bytes, prefix };
+        answer.len = entry.encode(&mut answer.bytes)?.len();
+    }
+    Ok(answer)
+}
+
 fn name_servers(links: &Links) -> Answer {
     let mut answer = Answer::EMPTY;
-    for server in links.ipv4().map(|c| c.dns.as_slice()).unwrap_or_default().iter().take(8) {
-        answer.bytes[answer.len] = 4;
-        answer.bytes[answer.len + 1..answer.len + 5].copy_from_slice(&server.octets());
-        answer.len += 5;
+    let mut add = |bytes: &[u8]| {
+        answer.bytes[answer.len] = bytes.len() as u8;
+        answer.bytes[answer.len + 1..][..bytes.len()].copy_from_slice(bytes);
+        answer.len += 1 + bytes.len();
+    };
+    for server in links.name_servers().take(8) {
+        match server {
+            IpAddr::V4(ip) => add(&ip.octets()),
+            IpAddr::V6(ip) => add(&ip.octets()),
+        }
     }
     answer
 }

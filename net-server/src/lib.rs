@@ -23,6 +23,7 @@ mod hash;
 mod inet;
 mod link;
 mod policy;
+mod settings;
 mod share;
 mod socket;
 #[cfg(test)]
@@ -30,12 +31,15 @@ mod tests;
 mod tokens;
 mod unix;
 
-use ::core::{fmt, str::FromStr};
-use alloc::{boxed::Box, format, string::String, vec::Vec};
+use ::core::fmt;
+use alloc::{boxed::Box, string::String, vec::Vec};
 
-use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
+use rand_chacha::{
+    ChaCha12Rng,
+    rand_core::{Rng, SeedableRng},
+};
 use slab::Slab;
-use smoltcp::wire::{EthernetAddress, Ipv4Cidr};
+use smoltcp::wire::EthernetAddress;
 use strait_abi::{Errno, entropy, eth, log::Logger, net, net::Request, session::SessionRegion, timer};
 use strait_pd::{Channel, ChannelSet, Component, ConfigError, Environment, MESSAGE_BYTES, Message, PdRef};
 use strait_ring::{
@@ -47,7 +51,7 @@ use crate::{
     core::{Core, Counters, Session},
     family::Registry,
     link::{
-        ETH_INDEX, Input, Ipv4Config, LOOPBACK_INDEX, Links,
+        ETH_INDEX, Input, Ipv4Config, Links,
         dhcp::{self, Dhcp},
         eth::{EthRx, EthTx},
     },
@@ -59,6 +63,8 @@ const FRAMES_PER_ROUND: usize = 64;
 /// How long after pages were short the sockets of the session are looked at, in
 /// nanoseconds.
 const RELIEF: u64 = 10_000_000;
+/// The driver is asked for the carrier no more often than this, in nanoseconds.
+const CARRIER_INTERVAL: u64 = 100_000_000;
 /// A timer set earlier than needed by up to this many nanoseconds is left as it
 /// is.
 const TIMER_SLACK: u64 = 1_000_000;
@@ -114,6 +120,10 @@ pub struct NetServer {
     due: u64,
     /// The earliest relief of a session.
     relief: u64,
+    /// When the driver is asked for the carrier; `u64::MAX` if there is no need.
+    carrier: u64,
+    /// When it was asked last.
+    asked: u64,
     scratch: Vec<usize>,
 }
 
@@ -125,10 +135,7 @@ pub fn start(env: Environment) -> Result<NetServer, StartError> {
     let timer = env.channel("timer_driver")?;
     let seed = seed(pd, env.channel("entropy_driver")?).ok_or(StartError::Device("entropy_driver"))?;
     let mut rng = ChaCha12Rng::from_seed(seed);
-    {
-        use rand_chacha::rand_core::Rng;
-        hash::set_key([rng.next_u64(), rng.next_u64()]);
-    }
+    hash::set_key([rng.next_u64(), rng.next_u64()]);
 
     let queue = |name: &'static str| {
         let memory = SharedMemory::attach(env.region(name)?);
@@ -143,7 +150,7 @@ pub fn start(env: Environment) -> Result<NetServer, StartError> {
         let (memory, capacity) = queue(name)?;
         Consumer::new(memory, capacity).map(|c| (c, capacity)).ok_or(StartError::Region(name))
     };
-    let (mac, mtu) = link_of(pd, driver).ok_or(StartError::Device("eth_driver"))?;
+    let (mac, up, mtu) = link_of(pd, driver).ok_or(StartError::Device("eth_driver"))?;
     let rx = {
         let ((free, n), (active, m)) = (producer("eth_rx_free")?, consumer("eth_rx_active")?);
         EthRx::new(free, active, SharedMemory::attach(env.region("eth_rx_data")?), n.min(m))
@@ -152,10 +159,11 @@ pub fn start(env: Environment) -> Result<NetServer, StartError> {
         let ((active, n), (free, m)) = (producer("eth_tx_active")?, consumer("eth_tx_free")?);
         EthTx::new(active, free, SharedMemory::attach(env.region("eth_tx_data")?), n.min(m), mac, mtu)
     };
+    let links = Links::new(tx, rng.next_u64());
     let mut core = Core {
         now: pd.now(),
         rng,
-        links: Links::new(tx),
+        links,
         sockets: Slab::new(),
         sessions: Vec::new(),
         notify: 0,
@@ -173,7 +181,7 @@ pub fn start(env: Environment) -> Result<NetServer, StartError> {
         let policy = policy::read(&env.config, client).map_err(StartError::Setting)?;
         core.sessions.push(Session::new(channel, shared, policy));
     }
-    let fixed = static_ipv4(&env)?;
+    let (fixed, others) = settings::ipv4(&env)?;
     let dhcp = match &fixed {
         Some(_) => None,
         None => Some(Dhcp::new(mac, core.random(), core.now)),
@@ -194,11 +202,21 @@ pub fn start(env: Environment) -> Result<NetServer, StartError> {
         armed: None,
         due: 0,
         relief: u64::MAX,
+        carrier: u64::MAX,
+        asked: 0,
         scratch: Vec::new(),
     };
     server.log.line(format_args!("{mac}, MTU {mtu}, {} sessions", server.core.sessions.len()));
     if let Some(config) = fixed {
         server.configure(Some(config));
+    }
+    for address in others {
+        let added = server.core.links.add_ipv4(server.core.now, address);
+        added.map_err(|e| StartError::Setting(alloc::format!("net_server.ipv4.address \"{address}\": {e}")))?;
+    }
+    settings::ipv6(&env, &mut server.core)?;
+    if !up {
+        server.core.links.set_state(server.core.now, true, false);
     }
     if let Some(channel) = server.turn() {
         pd.notify(channel);
@@ -226,38 +244,14 @@ fn seed(pd: PdRef, channel: Channel) -> Option<[u8; 32]> {
     None
 }
 
-fn link_of(pd: PdRef, channel: Channel) -> Option<(EthernetAddress, usize)> {
+fn link_of(pd: PdRef, channel: Channel) -> Option<(EthernetAddress, bool, usize)> {
     let mut message = Message::new(eth::GET_LINK);
     pd.call(channel, &mut message);
-    let &[mac, _up, mtu] = message.words().first_chunk::<3>()?;
+    let &[mac, up, mtu] = message.words().first_chunk::<3>()?;
     let mac = EthernetAddress::from_bytes(&mac.to_le_bytes()[..6]);
     // RFC 791: every host takes 576 bytes; a buffer holds 2048 with header.
     let mtu = usize::try_from(mtu).ok()?.clamp(576, 1500);
-    mac.is_unicast().then_some((mac, mtu))
-}
-
-fn static_ipv4(env: &Environment) -> Result<Option<Ipv4Config>, StartError> {
-    let setting = |key: &str| env.config.setting(key);
-    match setting("ipv4.mode").unwrap_or("dhcp") {
-        "dhcp" => return Ok(None),
-        "static" => {}
-        other => return Err(StartError::Setting(format!("net_server.ipv4.mode = \"{other}\": use dhcp or static"))),
-    }
-    fn parse<T: FromStr>(key: &str, text: &str) -> Result<T, StartError> {
-        text.parse().map_err(|_| StartError::Setting(format!("net_server.{key} = \"{text}\": not an address")))
-    }
-    let address =
-        setting("ipv4.address").ok_or_else(|| StartError::Setting("net_server.ipv4.address is missing".into()))?;
-    let address: Ipv4Cidr = parse("ipv4.address", address)?;
-    let usable = |a: ::core::net::Ipv4Addr| !(a.is_unspecified() || a.is_multicast() || a.is_broadcast());
-    if !usable(address.address()) {
-        return Err(StartError::Setting(format!("net_server.ipv4.address = \"{address}\": not an address of a host")));
-    }
-    let gateway = setting("ipv4.gateway").map(|t| parse("ipv4.gateway", t)).transpose()?;
-    let dns = setting("ipv4.dns").unwrap_or_default();
-    let dns = dns.split(',').map(str::trim).filter(|t| !t.is_empty());
-    let dns = dns.map(|t| parse("ipv4.dns", t)).collect::<Result<_, _>>()?;
-    Ok(Some(Ipv4Config { address, gateway, dns }))
+    mac.is_unicast().then_some((mac, up != 0, mtu))
 }
 
 impl NetServer {
@@ -268,7 +262,7 @@ impl NetServer {
             }
             None => self.log.line(format_args!("eth0 has no address")),
         }
-        self.core.links.set_ipv4(config);
+        self.core.links.set_ipv4(self.core.now, config);
         for family in self.families.iter_mut() {
             family.addresses_changed(&mut self.core);
         }
@@ -298,12 +292,34 @@ impl NetServer {
         true
     }
 
+    /// Tells of what happened to the addresses.
+    #[cold]
+    fn addresses(&mut self) {
+        let links = &mut self.core.links;
+        links.changed = false;
+        for address in ::core::mem::take(&mut links.duplicates) {
+            self.log.line(format_args!("eth0: another host has {address}"));
+        }
+        let six: Vec<_> = links.ipv6.valid().map(|a| a.cidr).collect();
+        let (up, running) = links.state();
+        let state = if !up {
+            "down"
+        } else if !running {
+            "without carrier"
+        } else {
+            "up"
+        };
+        self.log.line(format_args!("eth0 is {state}, IPv6 {six:?}"));
+        for family in self.families.iter_mut() {
+            family.addresses_changed(&mut self.core);
+        }
+    }
+
     fn loopback(&mut self) -> bool {
         let mut any = false;
         for _ in 0..FRAMES_PER_ROUND {
             let Some(mut packet) = self.core.links.next_loopback() else { break };
             any = true;
-            self.core.links.arrived_on = LOOPBACK_INDEX;
             deliver(&mut self.families, &mut self.core, &mut packet);
         }
         any
@@ -362,10 +378,30 @@ impl NetServer {
         self.rx.arm() || self.awake != 0
     }
 
+    /// Asks the driver whether there is a carrier, and acts on a change.
+    #[cold]
+    fn ask_carrier(&mut self) {
+        self.carrier = u64::MAX;
+        self.asked = self.core.now;
+        let Some((_, running, _)) = link_of(self.pd, self.driver) else { return };
+        let (up, before) = self.core.links.state();
+        if running == before {
+            return;
+        }
+        self.core.links.set_state(self.core.now, up, running);
+        // What the lease says may not hold where the link leads now.
+        if running && let Some(dhcp) = &mut self.dhcp {
+            dhcp.restart(self.core.now);
+        }
+    }
+
     fn timers(&mut self) {
         let now = self.core.now;
         if now < self.due {
             return;
+        }
+        if now >= self.carrier {
+            self.ask_carrier();
         }
         self.relieve();
         self.core.links.tick(now);
@@ -388,6 +424,9 @@ impl NetServer {
             let mut more = self.receive();
             self.doorbells();
             self.timers();
+            if self.core.links.changed || !self.core.links.duplicates.is_empty() {
+                self.addresses();
+            }
             for family in self.families.iter_mut() {
                 more |= family.settle(&mut self.core);
             }
@@ -422,7 +461,7 @@ impl NetServer {
     fn set_timer(&mut self) {
         let dhcp = self.dhcp.as_ref().and_then(Dhcp::deadline).unwrap_or(u64::MAX);
         let links = self.core.links.deadline().unwrap_or(u64::MAX);
-        let at = self.families.deadline().unwrap_or(u64::MAX).min(links).min(dhcp).min(self.relief);
+        let at = self.families.deadline().unwrap_or(u64::MAX).min(links).min(dhcp).min(self.relief).min(self.carrier);
         self.due = at;
         if at == u64::MAX || self.armed.is_some_and(|armed| armed <= at.saturating_add(TIMER_SLACK)) {
             return;
@@ -470,6 +509,11 @@ impl Component for NetServer {
         self.core.counters.wakeups += 1;
         if channels.contains(self.timer) {
             self.armed = None;
+        }
+        if channels.contains(self.driver) && self.rx.is_empty() || !self.core.links.state().1 {
+            // Perhaps the carrier changed; that is asked now and then only.
+            self.carrier = self.carrier.min(self.asked + CARRIER_INTERVAL);
+            self.due = self.due.min(self.carrier);
         }
         for channel in channels.iter() {
             if let Some(session) = self.sessions[channel.index()] {

@@ -56,6 +56,7 @@ pub fn is_administration(request: u32) -> bool {
             | c::SIOCDELRT
             | c::SIOCSIFFLAGS
             | c::SIOCSIFADDR
+            | c::SIOCDIFADDR
             | c::SIOCSIFBRDADDR
             | c::SIOCSIFNETMASK
             | c::SIOCSIFMTU

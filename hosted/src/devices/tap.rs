@@ -54,7 +54,9 @@ impl NetDevice for Tap {
         true
     }
 
-    fn ack_interrupt(&mut self) {}
+    fn ack_interrupt(&mut self) -> bool {
+        false
+    }
 
     fn rx_room(&self) -> usize {
         QUEUE - self.posted.len()

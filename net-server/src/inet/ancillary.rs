@@ -71,7 +71,7 @@ pub fn received(
         IpAddr::V4(target) => {
             if wanted(receive::PKTINFO) {
                 let group = target.is_multicast() || links.is_broadcast(target);
-                let own = if group { links.ipv4().map_or(target, |c| c.address.address()) } else { target };
+                let own = if group { links.ipv4.addresses().first().map_or(target, |c| c.address()) } else { target };
                 let mut value = [0; PKTINFO];
                 value[..4].copy_from_slice(&device.to_ne_bytes());
                 value[4..8].copy_from_slice(&own.octets());

@@ -22,13 +22,20 @@ const QUOTE: usize = 1280 - V6_HEADER - ICMP_HEADER;
 /// A message arrived, in a valid IPv6 packet for this host.
 pub fn input(inet: &mut Inet, core: &mut Core, packet: &[u8], group: bool) -> bool {
     let body = &packet[V6_HEADER..];
-    let Ok(message) = Icmpv6Packet::new_checked(body) else { return false };
     if checksum::transport(packet) != 0 {
         return false;
     }
+    // Groups and neighbours (RFC 2710, RFC 4861, RFC 3810).
+    if matches!(body.first(), Some(130..=137 | 143)) {
+        return core.links.icmpv6(core.now, packet);
+    }
+    let Ok(message) = Icmpv6Packet::new_checked(body) else { return false };
     match message.msg_type() {
         Icmpv6Message::EchoRequest => {
             let (from, mut to) = ip::addresses(packet);
+            if from.is_unspecified() {
+                return false;
+            }
             if group {
                 // The answer comes from an address of the interface (RFC 4443, 4.2).
                 let Ok(own) = core.links.source_for(from) else { return false };

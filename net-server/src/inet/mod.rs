@@ -11,12 +11,14 @@ pub mod fragment;
 mod icmp;
 mod icmp6;
 pub mod ip;
+mod multicast;
 mod options;
 mod options6;
 mod ports;
 mod tcp;
 mod udp;
 
+use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use slab::Slab;
@@ -33,6 +35,7 @@ use strait_abi::{
 
 use self::{
     fragment::Fragments,
+    multicast::Multicast,
     options::{IpOptions, TcpOptions},
     ports::{Hold, Ports, Sharing},
     tcp::Tcp,
@@ -42,7 +45,7 @@ use crate::{
     core::Core,
     family::Family,
     hash::keyed,
-    link::{ETH_INDEX, LOOPBACK_INDEX, Route, dhcp::instant},
+    link::{ETH_INDEX, LOOPBACK_INDEX, Links, Route, dhcp::instant},
     policy,
     socket::{Options, SocketId},
 };
@@ -60,6 +63,8 @@ pub struct Endpoint {
     hops: u8,
     /// IPV6_V6ONLY.
     only6: bool,
+    /// Options for groups, once one was set.
+    multicast: Option<Box<Multicast>>,
     tcp: TcpOptions,
     /// TCP: a connection that came in by a listener, whose port it keeps.
     hold: Option<Hold>,
@@ -78,6 +83,7 @@ impl Endpoint {
             ip: IpOptions::default(),
             hops: 64,
             only6: false,
+            multicast: None,
             tcp: TcpOptions::default(),
             hold: None,
             shut: (false, false),
@@ -142,7 +148,6 @@ impl Inet {
         &mut self.shared.endpoints[core.sockets[id].state]
     }
 
-    /// An IPv6 packet arrived.
     /// Keeps a fragment, or takes in the packet that it completes.
     #[cold]
     fn reassemble(&mut self, core: &mut Core, key: fragment::Key, piece: fragment::Piece<'_>) -> bool {
@@ -157,6 +162,7 @@ impl Inet {
         self.input(core, &mut packet)
     }
 
+    /// An IPv6 packet arrived.
     fn input6(&mut self, core: &mut Core, packet: &mut [u8]) -> bool {
         let Some(place) = ip::normalise6(packet) else { return false };
         let range = match &place {
@@ -166,7 +172,9 @@ impl Inet {
         let packet = &mut packet[range];
         let (source, target) = ip::addresses(packet);
         let group = target.is_multicast();
-        if source.is_unspecified() || !group && !core.links.is_local(target) {
+        let heard = if group { core.links.hears(target, core.links.arrived_on) } else { core.links.is_local(target) };
+        // Without a source only those speak who ask whether they may have it.
+        if !heard || source.is_unspecified() && packet[6] != 58 {
             return false;
         }
         if let ip::Packet6::Fragment(range) = place {
@@ -342,7 +350,7 @@ impl Family for Inet {
             self.tcp.forget(&mut self.shared, core.now);
         }
         let ip = address.ip();
-        let group = is_group(core, ip);
+        let group = is_group(&core.links, ip);
         let possible = ip.is_unspecified() || core.links.is_local(ip) || group && !Self::is_tcp(core, id);
         if !possible {
             return Err(Errno::EADDRNOTAVAIL);
@@ -423,6 +431,7 @@ impl Family for Inet {
             // What the client had handed over before still goes out.
             self.udp.transmit(&mut self.shared, core, id);
             self.shared.unbind(core, id);
+            self.shared.leave_all(core, id);
             let state = core.sockets[id].state;
             self.shared.endpoints.remove(state);
             core.remove(id);
@@ -511,7 +520,9 @@ impl Family for Inet {
         let packet = &mut packet[..len];
         let target = Ipv4Addr::new(packet[16], packet[17], packet[18], packet[19]);
         let group = target.is_multicast() || core.links.is_broadcast(target);
-        if !group && !core.links.is_local(target.into()) {
+        if !group && !core.links.is_local(target.into())
+            || group && target.is_multicast() && !core.links.hears(target.into(), core.links.arrived_on)
+        {
             return false;
         }
         if ip::is_fragment4(packet) {
@@ -522,6 +533,7 @@ impl Family for Inet {
             6 if !group => self.tcp.input(&mut self.shared, core, packet),
             17 => self.udp.input(&mut self.shared, core, packet, group),
             1 => icmp::input(self, core, packet, group),
+            2 => core.links.igmp(core.now, &packet[ip::header_len(packet)..]),
             _ => false,
         }
     }
@@ -547,9 +559,9 @@ impl Family for Inet {
 }
 
 /// Whether packets to an address go to many.
-fn is_group(core: &Core, ip: IpAddr) -> bool {
+fn is_group(links: &Links, ip: IpAddr) -> bool {
     match ip {
-        IpAddr::V4(a) => a.is_multicast() || core.links.is_broadcast(a),
+        IpAddr::V4(a) => a.is_multicast() || links.is_broadcast(a),
         IpAddr::V6(a) => a.is_multicast(),
     }
 }

@@ -211,6 +211,9 @@ impl Inet {
         value: &[u8],
     ) -> Result<(), Errno> {
         let (tcp, six) = (Self::is_tcp(core, id), is_6(core, id));
+        if let Some(result) = self.set_multicast(core, id, level, name, value) {
+            return result;
+        }
         let endpoint = self.endpoint(core, id);
         match level {
             c::IPPROTO_IP => endpoint.ip.set(tcp, name, value)?,
@@ -248,6 +251,11 @@ impl Inet {
     ) -> Result<usize, Errno> {
         let (tcp, six) = (Self::is_tcp(core, id), is_6(core, id));
         let mtu = core.links.mtu() as i32;
+        if let Some(bytes) = self.get_multicast(core, id, level, name) {
+            let n = value.len().min(bytes.len());
+            value[..n].copy_from_slice(&bytes[..n]);
+            return Ok(n);
+        }
         let endpoint = self.endpoint(core, id);
         let number = match (level, name) {
             // Of the way to the peer.

@@ -267,14 +267,13 @@ impl Tcp {
         if core.sockets[id].queue.is_some() || core.sockets[id].status & status::CONNECTED != 0 {
             return Err(Errno::EISCONN);
         }
-        if super::is_group(core, remote.ip()) || remote.port() == 0 {
+        if super::is_group(&core.links, remote.ip()) || remote.port() == 0 {
             return Err(Errno::ENETUNREACH);
         }
         let bound = endpoint.local;
-        let source = match bound {
-            Some(local) if !local.ip().is_unspecified() => local.ip(),
-            _ => core.links.source_for(remote.ip())?,
-        };
+        // Without a way there is none, wherever the socket is bound.
+        let source = core.links.source_for(remote.ip())?;
+        let source = bound.map(|local| local.ip()).filter(|ip| !ip.is_unspecified()).unwrap_or(source);
         match bound {
             Some(local) => shared.ports.narrow(TCP, local.port(), id, source),
             None => shared.bind(core, id, SocketAddr::new(source, 0))?,

@@ -17,6 +17,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::{
     Shared, ancillary, any, checksum, destination, icmp, icmp6,
     ip::{self, V4_HEADER, V6_HEADER},
+    is_group,
     ports::spread,
 };
 use crate::{core::Core, policy, socket::SocketId};
@@ -49,7 +50,11 @@ pub fn grant(core: &mut Core, id: SocketId) -> bool {
 
 /// connect(2) on a datagram socket: only what it sends to and hears from.
 pub fn connect(shared: &mut Shared, core: &mut Core, id: SocketId, peer: SocketAddr) -> Result<(), Errno> {
-    let source = core.links.source_for(peer.ip())?;
+    let source = if peer.ip().is_multicast() {
+        shared.endpoints[core.sockets[id].state].path_to_group(&core.links, peer.ip())?.0
+    } else {
+        core.links.source_for(peer.ip())?
+    };
     if matches!(peer.ip(), IpAddr::V4(a) if core.links.is_broadcast(a)) && !core.sockets[id].options.broadcast {
         return Err(Errno::EACCES);
     }
@@ -100,14 +105,14 @@ impl Udp {
         let to = SocketAddr::new(target, udp.dst_port());
         // The best match takes it; a broadcast goes to all that match.
         let rank = |shared: &Shared, core: &Core, binding: &super::ports::Binding| {
-            // A broadcast reaches who is bound to this host's address too.
-            let spread = group && binding.address.is_ipv4() == target.is_ipv4();
-            if !(binding.takes(target) || spread) {
+            if !binding.takes(target) {
                 return None;
             }
             let socket = &core.sockets[binding.id];
             let endpoint = &shared.endpoints[socket.state];
-            if socket.options.device != 0 && socket.options.device != core.links.arrived_on {
+            if socket.options.device != 0 && socket.options.device != core.links.arrived_on
+                || group && target.is_multicast() && !endpoint.hears(target, core.links.arrived_on)
+            {
                 return None;
             }
             match endpoint.peer {
@@ -266,23 +271,29 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
         if port == 0 {
             return Err(Errno::EINVAL);
         }
-        let (source, route) = links.path_to(target)?;
-        Shared::may_take(&socket.options, route, target)?;
-        if matches!(target, IpAddr::V4(t) if links.is_broadcast(t)) && !socket.options.broadcast {
-            return Err(Errno::EACCES);
-        }
-        let source = match local.ip() {
-            ip if ip.is_unspecified() => source,
-            ip if ip.is_ipv4() == target.is_ipv4() => ip,
-            // Bound to an address of one version it reaches no other.
-            _ => return Err(Errno::ENETUNREACH),
-        };
-        let mut source = source;
         let (header, mut hops, mut tos) = if target.is_ipv4() {
             (V4_HEADER, endpoint.ip.ttl, endpoint.ip.tos)
         } else {
             (V6_HEADER, endpoint.hops, endpoint.ip.class)
         };
+        let (source, route) = if target.is_multicast() {
+            let (source, route, few) = endpoint.path_to_group(links, target)?;
+            hops = few;
+            (source, route)
+        } else {
+            links.path_to(target)?
+        };
+        Shared::may_take(&socket.options, route, target)?;
+        if matches!(target, IpAddr::V4(t) if links.is_broadcast(t)) && !socket.options.broadcast {
+            return Err(Errno::EACCES);
+        }
+        let source = match local.ip() {
+            ip if ip == source || ip.is_unspecified() || is_group(links, ip) => source,
+            ip if ip.is_ipv4() == target.is_ipv4() => ip,
+            // Bound to an address of one version it reaches no other.
+            _ => return Err(Errno::ENETUNREACH),
+        };
+        let mut source = source;
         if record.control != 0 {
             let mut control = [0; ancillary::MOST];
             let control = control.get_mut(..record.control.into()).ok_or(Errno::EINVAL)?;

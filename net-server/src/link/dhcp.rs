@@ -76,7 +76,7 @@ impl Device for Port<'_> {
 pub fn wants(frame: &[u8]) -> bool {
     let Some(head) = frame.first_chunk::<34>() else { return false };
     match u16::from_be_bytes([head[12], head[13]]) {
-        ARP => true,
+        ARP => head[20..22] == [0, 2],
         IPV4 if head[23] == UDP => {
             let ports = frame.get(14 + usize::from(head[14] & 0xf) * 4..);
             ports.is_some_and(|p| p.get(2..4) == Some(&CLIENT_PORT.to_be_bytes()))
@@ -94,6 +94,13 @@ impl Dhcp {
         let mut sockets = SocketSet::new(vec![]);
         let handle = sockets.add(dhcpv4::Socket::new());
         Self { interface, sockets, handle, out, next: Some(now) }
+    }
+
+    /// Asks for a lease anew. The one that there is ends with the next
+    /// [`poll`](Self::poll).
+    pub fn restart(&mut self, now: u64) {
+        self.sockets.get_mut::<dhcpv4::Socket>(self.handle).reset();
+        self.next = Some(now);
     }
 
     /// When [`poll`](Self::poll) is due.
@@ -129,6 +136,16 @@ impl Dhcp {
                     let _ = addresses.push(IpCidr::Ipv4(c.address));
                 }
             });
+            // The server may be behind a router.
+            let routes = self.interface.routes_mut();
+            match config.as_ref().and_then(|c| c.gateway) {
+                Some(gateway) => {
+                    let _ = routes.add_default_ipv4_route(gateway);
+                }
+                None => {
+                    routes.remove_default_ipv4_route();
+                }
+            }
         }
         self.next = self
             .interface

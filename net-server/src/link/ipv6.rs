@@ -1,56 +1,260 @@
-//! The IPv6 addresses of the Ethernet port, and its ways.
+//! The IPv6 addresses of the Ethernet port and its ways: what the configuration
+//! says and what routers announce (RFC 4861, RFC 4862), with their lifetimes.
+//!
+//! Anyone on the link can pretend to be a router, so everything has a bound; a
+//! flood of announcements fills the tables and changes nothing else.
 
 use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 
-use smoltcp::wire::Ipv6Cidr;
+use smoltcp::wire::{EthernetAddress, Ipv6Cidr};
+use strait_abi::Errno;
 
-/// Addresses that the port has at most: its own and those that routers
-/// announce.
-#[cfg(test)]
-const MAX_ADDRESSES: usize = 16;
+/// Addresses that the port has at most, and those that follow from announced
+/// prefixes.
+pub const MAX_ADDRESSES: usize = 16;
+/// See [`MAX_ADDRESSES`].
+pub const MAX_ANNOUNCED: usize = 8;
+/// Announced prefixes, routers and name servers that are remembered.
+pub const MAX_PREFIXES: usize = 16;
+/// See [`MAX_PREFIXES`].
+pub const MAX_ROUTERS: usize = 4;
+/// See [`MAX_PREFIXES`].
+pub const MAX_SERVERS: usize = 3;
+/// Routes that were added by hand.
+pub const MAX_ROUTES: usize = 32;
+/// The time that never comes.
+pub const NEVER: u64 = u64::MAX;
+/// Less than this is not left of a valid address by an announcement that
+/// nobody signed (RFC 4862 5.5.3 e).
+const TWO_HOURS: u64 = 7200 * SECOND;
+const SECOND: u64 = 1_000_000_000;
+
+/// Where an address comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Made from the hardware address.
+    LinkLocal,
+    /// Configured.
+    Static,
+    /// Made from a prefix that a router announced.
+    Announced,
+}
+
+/// Whether an address may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Nobody has it as far as known; asked at the given time, or asked, with
+    /// answers awaited until then (RFC 4862 5.4).
+    Tentative {
+        /// When to go on.
+        at: u64,
+        /// Whether the question was asked.
+        asked: bool,
+    },
+    /// It is used.
+    Valid,
+}
 
 /// One address of the port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address6 {
-    /// It, with the prefix that is on the link.
+    /// It, with its prefix.
     pub cidr: Ipv6Cidr,
-    /// It is used only where no better one is there (RFC 4862 5.5.4).
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Whether it may be used.
+    pub state: State,
+    /// From then on it is used only where no better one is there.
+    pub preferred_until: u64,
+    /// From then on it is not there.
+    pub valid_until: u64,
+    /// `preferred_until` has come.
     pub deprecated: bool,
+}
+
+/// Something announced, until a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Announced<T> {
+    /// It.
+    pub what: T,
+    /// Its end.
+    pub until: u64,
+}
+
+/// A default router.
+#[derive(Debug, Clone, Copy)]
+pub struct Router {
+    /// Its link-local address.
+    pub address: Ipv6Addr,
+    /// 1, 0 or -1 (RFC 4191 2.1).
+    pub preference: i8,
+    /// It did not answer when it was asked for its hardware address.
+    pub silent: bool,
+}
+
+/// A way to other networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route6 {
+    /// Where it leads.
+    pub prefix: Ipv6Cidr,
+    /// The neighbour that takes the packets; without one the destinations are
+    /// neighbours themselves.
+    pub gateway: Option<Ipv6Addr>,
 }
 
 /// See the module.
 pub struct Ipv6 {
-    addresses: Vec<Address6>,
-    gateway: Option<Ipv6Addr>,
+    /// Whether there is IPv6 on the port, and whether routers are listened to.
+    pub enabled: bool,
+    /// See `enabled`.
+    pub autoconf: bool,
+    pub addresses: Vec<Address6>,
+    pub prefixes: Vec<Announced<Ipv6Cidr>>,
+    pub routers: Vec<Announced<Router>>,
+    pub servers: Vec<Announced<Ipv6Addr>>,
+    /// Configured name servers.
+    pub dns: Vec<Ipv6Addr>,
+    /// Configured and added routes.
+    pub routes: Vec<Route6>,
+    /// Whether and why not the link can be used.
+    pub usable: Result<(), Errno>,
+    /// Router solicitations still to be sent, and when.
+    pub solicitations: u8,
+    /// See `solicitations`.
+    pub solicit_at: u64,
+}
+
+/// The link-local address of a hardware address (RFC 4291, appendix A).
+pub fn link_local(mac: EthernetAddress) -> Ipv6Addr {
+    with_interface("fe80::".parse().unwrap_or(Ipv6Addr::UNSPECIFIED), mac)
+}
+
+/// A prefix of 64 bits with the interface identifier of a hardware address.
+fn with_interface(prefix: Ipv6Addr, mac: EthernetAddress) -> Ipv6Addr {
+    let [a, b, c, d, e, f] = mac.0;
+    let mut bytes = prefix.octets();
+    bytes[8..].copy_from_slice(&[a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
+    bytes.into()
+}
+
+/// The group whose members are asked for an address (RFC 4291 2.7.1).
+pub fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
+    let [.., a, b, c] = address.octets();
+    Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c])
+}
+
+/// Whether the prefix of a cidr may be announced: neither a group nor
+/// link-local.
+fn announceable(prefix: Ipv6Addr) -> bool {
+    !prefix.is_multicast() && !prefix.is_unicast_link_local() && !prefix.is_loopback() && !prefix.is_unspecified()
+}
+
+/// A prefix as a router announces it (RFC 4861 4.6.2); lifetimes in seconds,
+/// of which the greatest means for ever.
+#[derive(Debug, Clone, Copy)]
+pub struct PrefixInfo {
+    pub prefix: Ipv6Addr,
+    pub len: u8,
+    pub on_link: bool,
+    pub autonomous: bool,
+    pub valid: u32,
+    pub preferred: u32,
+}
+
+/// The end of a lifetime that begins now.
+pub fn ends(now: u64, seconds: u32) -> u64 {
+    if seconds == u32::MAX { NEVER } else { now + u64::from(seconds) * SECOND }
+}
+
+/// Sets, adds or removes something announced; whether that changed what there
+/// is.
+fn note<T: Copy>(
+    list: &mut Vec<Announced<T>>,
+    most: usize,
+    what: T,
+    now: u64,
+    until: u64,
+    same: impl Fn(&T) -> bool,
+) -> bool {
+    match list.iter().position(|a| same(&a.what)) {
+        Some(at) if until <= now => {
+            list.remove(at);
+            true
+        }
+        Some(at) => {
+            list[at] = Announced { what, until };
+            false
+        }
+        None if until <= now || list.len() >= most => false,
+        None => {
+            list.push(Announced { what, until });
+            true
+        }
+    }
 }
 
 impl Ipv6 {
     pub fn new() -> Self {
-        Self { addresses: Vec::new(), gateway: None }
-    }
-
-    #[cfg(test)]
-    /// Adds an address. False if there is no place for it.
-    pub fn add(&mut self, cidr: Ipv6Cidr) -> bool {
-        let room = self.addresses.len() < MAX_ADDRESSES;
-        if room && !self.has(cidr.address()) {
-            self.addresses.push(Address6 { cidr, deprecated: false });
+        Self {
+            enabled: false,
+            autoconf: false,
+            addresses: Vec::new(),
+            prefixes: Vec::new(),
+            routers: Vec::new(),
+            servers: Vec::new(),
+            dns: Vec::new(),
+            routes: Vec::new(),
+            usable: Ok(()),
+            solicitations: 0,
+            solicit_at: NEVER,
         }
-        room
     }
 
-    /// Whether the port has this address.
+    /// Whether the port has this address and may use it.
     pub fn has(&self, address: Ipv6Addr) -> bool {
-        self.addresses.iter().any(|a| a.cidr.address() == address)
+        self.addresses.iter().any(|a| a.cidr.address() == address && a.state == State::Valid)
+    }
+
+    /// The addresses that may be used.
+    pub fn valid(&self) -> impl Iterator<Item = &Address6> {
+        self.addresses.iter().filter(|a| a.state == State::Valid)
+    }
+
+    /// Adds an address, tentative until `at`. False if there is no place for it
+    /// or it is there.
+    pub fn add(&mut self, cidr: Ipv6Cidr, origin: Origin, at: u64) -> bool {
+        let there = self.addresses.iter().any(|a| a.cidr.address() == cidr.address());
+        let announced = self.addresses.iter().filter(|a| a.origin == Origin::Announced).count();
+        let full = self.addresses.len() >= MAX_ADDRESSES || origin == Origin::Announced && announced >= MAX_ANNOUNCED;
+        if there || full {
+            return false;
+        }
+        let state = State::Tentative { at, asked: false };
+        let (preferred_until, valid_until) = (NEVER, NEVER);
+        self.addresses.push(Address6 { cidr, origin, state, preferred_until, valid_until, deprecated: false });
+        true
     }
 
     /// The neighbour that takes packets to `destination`.
     pub fn next_hop(&self, destination: Ipv6Addr) -> Option<Ipv6Addr> {
-        if self.addresses.iter().any(|a| a.cidr.contains_addr(&destination)) {
+        if destination.is_unicast_link_local() {
             return Some(destination);
         }
-        self.gateway
+        // An address by itself says nothing about its neighbours when a router
+        // announced it (RFC 5942).
+        let configured = self.valid().filter(|a| a.origin == Origin::Static).map(|a| (a.cidr, None));
+        let announced = self.prefixes.iter().map(|p| (p.what, None));
+        let routes = self.routes.iter().map(|r| (r.prefix, r.gateway));
+        let ways = configured.chain(announced).chain(routes).filter(|(prefix, _)| prefix.contains_addr(&destination));
+        let best = ways.reduce(|a, b| if b.0.prefix_len() > a.0.prefix_len() { b } else { a });
+        match best {
+            Some((_, gateway)) => Some(gateway.unwrap_or(destination)),
+            None => {
+                let best = self.routers.iter().rev().max_by_key(|r| (!r.what.silent, r.what.preference));
+                best.map(|r| r.what.address)
+            }
+        }
     }
 
     /// The address that packets to `destination` come from (RFC 6724, 5: the
@@ -65,15 +269,110 @@ impl Ipv6 {
             let common = (u128::from(ip) ^ u128::from(destination)).leading_zeros().min(a.cidr.prefix_len().into());
             (ip == destination, reach, !a.deprecated, label(ip) == label(destination), common)
         };
-        // Of equals the first.
-        self.addresses.iter().rev().max_by_key(|a| key(a)).map(|a| a.cidr.address())
+        let mut best = None;
+        for a in self.valid() {
+            // Of equals the first.
+            if best.is_none_or(|(k, _)| key(a) > k) {
+                best = Some((key(a), a.cidr.address()));
+            }
+        }
+        best.map(|(_, address)| address)
+    }
+
+    /// A router announced a prefix. Returns an address to be added, if one
+    /// follows, and whether the ways changed.
+    pub fn announce(&mut self, now: u64, mac: EthernetAddress, info: PrefixInfo) -> (Option<Ipv6Cidr>, bool) {
+        let PrefixInfo { prefix, len, on_link, autonomous, valid, preferred } = info;
+        if !announceable(prefix) || len == 0 || len > 128 || preferred > valid {
+            return (None, false);
+        }
+        let mask = u128::MAX << (128 - u32::from(len));
+        let prefix = Ipv6Addr::from(u128::from(prefix) & mask);
+        let cidr = Ipv6Cidr::new(prefix, len);
+        let mut changed = false;
+        if on_link {
+            changed = note(&mut self.prefixes, MAX_PREFIXES, cidr, now, ends(now, valid), |p| *p == cidr);
+        }
+        if !autonomous || len != 64 {
+            return (None, changed);
+        }
+        let address = with_interface(prefix, mac);
+        let known = self.addresses.iter_mut().find(|a| a.cidr.address() == address);
+        let (valid_until, preferred_until) = (ends(now, valid), ends(now, preferred));
+        match known {
+            Some(a) if a.origin == Origin::Announced => {
+                a.preferred_until = preferred_until;
+                a.deprecated = preferred_until <= now;
+                if valid_until >= a.valid_until || valid_until > now.saturating_add(TWO_HOURS) {
+                    a.valid_until = valid_until;
+                } else if a.valid_until > now.saturating_add(TWO_HOURS) {
+                    a.valid_until = now + TWO_HOURS;
+                }
+                (None, changed)
+            }
+            Some(_) => (None, changed),
+            None if valid == 0 => (None, changed),
+            None => (Some(Ipv6Cidr::new(address, 64)), changed),
+        }
+    }
+
+    /// Gives the address that [`announce`](Self::announce) asked for its
+    /// lifetimes.
+    pub fn set_lifetimes(&mut self, address: Ipv6Addr, preferred_until: u64, valid_until: u64, now: u64) {
+        if let Some(a) = self.addresses.iter_mut().find(|a| a.cidr.address() == address) {
+            (a.preferred_until, a.valid_until) = (preferred_until, valid_until);
+            a.deprecated = preferred_until <= now;
+        }
+    }
+
+    /// A router announced itself, for so many seconds.
+    pub fn note_router(&mut self, now: u64, address: Ipv6Addr, preference: i8, lifetime: u16) -> bool {
+        // A router has no eternity: 65,535 are seconds.
+        let until = now + u64::from(lifetime) * SECOND;
+        let router = Router { address, preference, silent: false };
+        note(&mut self.routers, MAX_ROUTERS, router, now, until, |r| r.address == address)
+    }
+
+    /// A router announced a name server.
+    pub fn note_server(&mut self, now: u64, address: Ipv6Addr, lifetime: u32) -> bool {
+        note(&mut self.servers, MAX_SERVERS, address, now, ends(now, lifetime), |a| *a == address)
+    }
+
+    /// Forgets what routers said whose time is over. Returns the addresses that
+    /// ended with it.
+    pub fn expire(&mut self, now: u64) -> Vec<Ipv6Addr> {
+        self.prefixes.retain(|p| p.until > now);
+        self.routers.retain(|r| r.until > now);
+        self.servers.retain(|s| s.until > now);
+        let mut ended = Vec::new();
+        for a in &mut self.addresses {
+            a.deprecated = a.preferred_until <= now;
+            if a.valid_until <= now {
+                ended.push(a.cidr.address());
+            }
+        }
+        self.addresses.retain(|a| a.valid_until > now);
+        ended
+    }
+
+    /// When something is due; [`NEVER`] if nothing is.
+    pub fn deadline(&self) -> u64 {
+        let addresses = self.addresses.iter().flat_map(|a| {
+            let state = match a.state {
+                State::Tentative { at, .. } => at,
+                State::Valid => NEVER,
+            };
+            [state, if a.deprecated { NEVER } else { a.preferred_until }, a.valid_until]
+        });
+        let announced = self.prefixes.iter().map(|p| p.until).chain(self.routers.iter().map(|r| r.until));
+        let solicit = if self.solicitations > 0 { self.solicit_at } else { NEVER };
+        addresses.chain(announced).chain(self.servers.iter().map(|s| s.until)).chain([solicit]).min().unwrap_or(NEVER)
     }
 }
 
 /// The scope of an address (RFC 6724 3.1), as in a group's second byte.
 fn scope(ip: Ipv6Addr) -> u8 {
-    let bytes = ip.octets();
-    match bytes {
+    match ip.octets() {
         [0xff, b, ..] => b & 0xf,
         _ if ip.is_unicast_link_local() || ip.is_loopback() => 2,
         _ => 14,
@@ -96,14 +395,24 @@ fn label(ip: Ipv6Addr) -> u8 {
 mod tests {
     use super::*;
 
+    fn at(text: &str) -> Ipv6Addr {
+        text.parse().unwrap()
+    }
+
+    fn port(addresses: &[&str]) -> Ipv6 {
+        let mut port = Ipv6::new();
+        for cidr in addresses {
+            assert!(port.add(cidr.parse().unwrap(), Origin::Static, 0));
+        }
+        for a in &mut port.addresses {
+            a.state = State::Valid;
+        }
+        port
+    }
+
     #[test]
     fn sources_by_rfc_6724() {
-        let mut port = Ipv6::new();
-        let at = |text: &str| text.parse::<Ipv6Addr>().unwrap();
-        assert_eq!(port.source_for(at("2001:db8::1")), None);
-        for cidr in ["fe80::1/64", "2001:db8:1::1/64", "2001:db8:2::1/64", "fd00::1/64"] {
-            assert!(port.add(cidr.parse().unwrap()));
-        }
+        let mut port = port(&["fe80::1/64", "2001:db8:1::1/64", "2001:db8:2::1/64", "fd00::1/64"]);
         for (destination, source) in [
             ("fe80::2", "fe80::1"),
             ("ff02::1", "fe80::1"),
@@ -118,5 +427,75 @@ mod tests {
         }
         port.addresses[1].deprecated = true;
         assert_eq!(port.source_for(at("2001:db8:1::2")), Some(at("2001:db8:2::1")));
+        port.addresses.clear();
+        assert_eq!(port.source_for(at("2001:db8::1")), None);
+    }
+
+    #[test]
+    fn ways() {
+        let mut port = port(&["fe80::1/64", "2001:db8:1::1/64"]);
+        assert_eq!(port.next_hop(at("2001:db8:1::9")), Some(at("2001:db8:1::9")));
+        assert_eq!(port.next_hop(at("2001:db8:2::9")), None);
+        assert!(port.note_router(0, at("fe80::a"), 0, 100));
+        assert!(port.note_router(0, at("fe80::b"), 1, 50));
+        assert!(!port.note_router(0, at("fe80::b"), 1, 50), "known");
+        let out = at("2001:db8:2::9");
+        assert_eq!(port.next_hop(out), Some(at("fe80::b")));
+        port.routers[1].what.silent = true;
+        assert_eq!(port.next_hop(out), Some(at("fe80::a")));
+        port.routes.push(Route6 { prefix: "2001:db8:2::/48".parse().unwrap(), gateway: Some(at("fe80::c")) });
+        assert_eq!(port.next_hop(out), Some(at("fe80::c")));
+        assert_eq!(port.deadline(), 50 * SECOND);
+        port.expire(60 * SECOND);
+        assert_eq!(port.routers.len(), 1);
+        // Lifetime 0: a router no longer.
+        assert!(port.note_router(60 * SECOND, at("fe80::a"), 0, 0));
+        assert_eq!(port.next_hop(at("2001:db8:3::9")), None);
+    }
+
+    #[test]
+    fn lifetimes_of_announced_addresses() {
+        let mac = EthernetAddress([2, 0, 0, 0, 0, 1]);
+        let mut port = Ipv6::new();
+        let info = |valid, preferred| PrefixInfo {
+            prefix: at("2001:db8:5::77"),
+            len: 64,
+            on_link: true,
+            autonomous: true,
+            valid,
+            preferred,
+        };
+        let (address, changed) = port.announce(0, mac, info(10_000, 5000));
+        let cidr = address.unwrap();
+        assert_eq!(cidr.address(), at("2001:db8:5::ff:fe00:1"));
+        assert!(changed && port.add(cidr, Origin::Announced, 0));
+        port.set_lifetimes(cidr.address(), ends(0, 5000), ends(0, 10_000), 0);
+        // Nobody takes an address away at once.
+        assert_eq!(port.announce(0, mac, info(1, 0)).0, None);
+        assert_eq!(port.addresses[0].valid_until, TWO_HOURS);
+        assert!(port.addresses[0].deprecated);
+        assert_eq!(port.announce(0, mac, info(u32::MAX, u32::MAX)).0, None);
+        assert_eq!((port.addresses[0].valid_until, port.addresses[0].deprecated), (NEVER, false));
+        for bad in [
+            PrefixInfo { preferred: 2, ..info(1, 1) },
+            PrefixInfo { prefix: at("fe80::"), ..info(9, 9) },
+            PrefixInfo { prefix: at("ff02::"), ..info(9, 9) },
+            PrefixInfo { len: 129, ..info(9, 9) },
+            PrefixInfo { len: 0, ..info(9, 9) },
+        ] {
+            assert_eq!(port.announce(0, mac, bad), (None, false));
+        }
+        assert_eq!(port.announce(0, mac, PrefixInfo { len: 65, ..info(9, 9) }).0, None);
+        // Tables have an end.
+        for n in 0..100u8 {
+            let prefix = Ipv6Addr::from([0x20, 1, n, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+            if let (Some(cidr), _) = port.announce(0, mac, PrefixInfo { prefix, ..info(9, 9) }) {
+                port.add(cidr, Origin::Announced, 0);
+            }
+            port.note_router(0, prefix, 0, 9);
+            port.note_server(0, prefix, 9);
+        }
+        assert_eq!((port.addresses.len(), port.prefixes.len()), (MAX_ANNOUNCED, MAX_PREFIXES));
+        assert_eq!((port.routers.len(), port.servers.len()), (MAX_ROUTERS, MAX_SERVERS));
     }
 }

@@ -5,12 +5,19 @@
 //! request a second for the whole interface, so one dead host would delay all
 //! others; here each destination has its own state and a short queue.
 
+pub mod arp;
 pub mod dhcp;
 #[allow(unsafe_code)]
 pub mod eth;
 pub mod fragment;
+pub mod groups;
+pub mod interface;
+pub mod ioctl;
+pub mod ipv4;
 pub mod ipv6;
+mod ndp;
 pub mod neighbor;
+mod reports;
 
 use alloc::{collections::VecDeque, vec::Vec};
 use core::{
@@ -18,15 +25,21 @@ use core::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 use smoltcp::{
     phy::RxToken,
-    wire::{ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Cidr},
+    wire::{EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Cidr},
 };
 use strait_abi::Errno;
 
+use crate::inet::checksum;
+
 use self::{
+    arp::Claims,
     eth::{EthTx, Frame},
     fragment::Fragments,
+    groups::Groups,
+    ipv4::Ipv4,
     ipv6::Ipv6,
     neighbor::{Neighbors, Resolution},
 };
@@ -86,6 +99,10 @@ impl RxToken for Arrived<'_> {
 pub enum Route {
     Loopback,
     Group(EthernetAddress),
+    /// To this host, as if it came by the Ethernet port.
+    Back,
+    /// To a group that this host belongs to, or to everyone.
+    GroupAndSelf(EthernetAddress),
     Neighbor(IpAddr),
 }
 
@@ -93,12 +110,20 @@ pub enum Route {
 pub struct Links {
     tx: EthTx,
     neighbors: Neighbors,
-    ipv4: Option<Ipv4Config>,
-    /// Of `ipv4`, for every packet: address and broadcast address.
-    own: Ipv4Addr,
-    broadcast: Ipv4Addr,
-    ipv6: Ipv6,
-    loopback: VecDeque<Vec<u8>>,
+    pub ipv4: Ipv4,
+    pub ipv6: Ipv6,
+    groups: Groups,
+    claims: Claims,
+    rng: ChaCha12Rng,
+    /// When something of these is due.
+    next: u64,
+    /// Whether the port is switched on (IFF_UP), and has a carrier
+    /// (IFF_RUNNING).
+    up: bool,
+    running: bool,
+    /// Packets to this host itself, with the interface that they seem to come
+    /// by.
+    loopback: VecDeque<(Vec<u8>, u32)>,
     /// Bytes in `loopback`.
     looped: usize,
     /// The interface that the packet at hand came from.
@@ -106,6 +131,10 @@ pub struct Links {
     starved: bool,
     /// Packets sent in fragments.
     fragmented: u64,
+    /// Addresses or ways changed, for the families and the log.
+    pub changed: bool,
+    /// Addresses of ours that another host has as well, for the log.
+    pub duplicates: Vec<IpAddr>,
     /// Destinations that turned out to be unreachable, for the families.
     pub unreachable: Vec<IpAddr>,
     pub counters: LinkCounters,
@@ -120,19 +149,25 @@ pub enum Input {
 }
 
 impl Links {
-    pub fn new(tx: EthTx) -> Self {
+    pub fn new(tx: EthTx, seed: u64) -> Self {
         Self {
             neighbors: Neighbors::new(tx.buffers()),
             tx,
-            ipv4: None,
-            own: Ipv4Addr::LOCALHOST,
-            broadcast: Ipv4Addr::BROADCAST,
+            ipv4: Ipv4::new(),
             ipv6: Ipv6::new(),
+            groups: Groups::new(seed),
+            claims: Claims::new(),
+            rng: ChaCha12Rng::seed_from_u64(seed),
+            next: u64::MAX,
+            up: true,
+            running: true,
             loopback: VecDeque::new(),
             looped: 0,
             arrived_on: ETH_INDEX,
             starved: false,
             fragmented: 0,
+            changed: false,
+            duplicates: Vec::new(),
             unreachable: Vec::new(),
             counters: LinkCounters::default(),
         }
@@ -153,28 +188,90 @@ impl Links {
         self.tx.mtu
     }
 
-    pub fn ipv4(&self) -> Option<&Ipv4Config> {
-        self.ipv4.as_ref()
+    /// One more IPv4 address; ENOBUFS or EEXIST.
+    pub fn add_ipv4(&mut self, now: u64, cidr: Ipv4Cidr) -> Result<(), Errno> {
+        self.ipv4.add(cidr)?;
+        self.announce_ipv4(now);
+        Ok(())
     }
 
     /// Sets or removes the IPv4 configuration.
-    pub fn set_ipv4(&mut self, config: Option<Ipv4Config>) {
-        self.own = config.as_ref().map_or(Ipv4Addr::LOCALHOST, |c| c.address.address());
-        self.broadcast = config.as_ref().and_then(|c| c.address.broadcast()).unwrap_or(Ipv4Addr::BROADCAST);
-        self.ipv4 = config;
+    pub fn set_ipv4(&mut self, now: u64, config: Option<Ipv4Config>) {
+        let announce = config.is_some();
+        self.ipv4.configure(config);
+        if announce {
+            self.announce_ipv4(now);
+        }
+    }
+
+    /// The addresses of name servers, the best first.
+    pub fn name_servers(&self) -> impl Iterator<Item = IpAddr> {
+        let four = self.ipv4.dns().iter().map(|a| IpAddr::V4(*a));
+        let six = self.ipv6.dns.iter().copied().chain(self.ipv6.servers.iter().map(|s| s.what));
+        four.chain(six.map(IpAddr::V6))
     }
 
     /// Whether `address` is one of this host's.
+    #[inline]
     pub fn is_local(&self, address: IpAddr) -> bool {
         match address {
-            IpAddr::V4(a) => a == self.own || a.is_loopback(),
+            IpAddr::V4(a) => self.ipv4.has(a),
             IpAddr::V6(a) => a.is_loopback() || self.ipv6.has(a),
         }
     }
 
     /// Whether `address` is a broadcast address of this host's network.
+    #[inline]
     pub fn is_broadcast(&self, address: Ipv4Addr) -> bool {
-        address == self.broadcast || address.is_broadcast()
+        self.ipv4.is_broadcast(address)
+    }
+
+    /// Whether packets to a group, come by an interface, are for this host.
+    pub fn hears(&self, group: IpAddr, interface: u32) -> bool {
+        self.groups.hears(group, interface)
+    }
+
+    /// One more socket wants to hear a group.
+    pub fn join(&mut self, now: u64, group: IpAddr, interface: u32) -> Result<(), Errno> {
+        self.groups.join(now, group, interface)?;
+        self.send_groups(now);
+        Ok(())
+    }
+
+    /// One socket less does.
+    pub fn leave(&mut self, now: u64, group: IpAddr, interface: u32) {
+        let _ = self.groups.leave(now, group, interface);
+        self.send_groups(now);
+    }
+
+    /// Whether the port is switched on, and has a carrier.
+    pub fn state(&self) -> (bool, bool) {
+        (self.up, self.running)
+    }
+
+    /// The port was switched on or off, or its carrier came or went.
+    pub fn set_state(&mut self, now: u64, up: bool, running: bool) {
+        let before = self.up && self.running;
+        (self.up, self.running) = (up, running);
+        // As Linux without routes; and without a carrier nothing is pretended.
+        let usable = match (up, running) {
+            (false, _) => Err(Errno::ENETUNREACH),
+            (true, false) => Err(Errno::ENETDOWN),
+            (true, true) => Ok(()),
+        };
+        self.ipv4.set_usable(usable);
+        self.ipv6.usable = usable;
+        if before && !(up && running) {
+            for (ip, frames) in self.neighbors.clear() {
+                self.give_up(ip, frames);
+            }
+        } else if !before && up && running {
+            self.announce_ipv4(now);
+            self.groups.restart(now);
+            self.start_ipv6(now);
+        }
+        self.changed = true;
+        self.schedule();
     }
 
     /// The address that packets to `destination` come from; ENETUNREACH if
@@ -209,6 +306,7 @@ impl Links {
         if d.is_loopback() || self.ipv6.has(d) {
             return Ok(Route::Loopback);
         }
+        self.ipv6.usable?;
         if d.is_multicast() {
             // RFC 2464, 7. The scope of the interface leaves no interface.
             let [.., a, b, c, e] = d.octets();
@@ -221,29 +319,11 @@ impl Links {
     /// The address that packets to `destination` come from, and their way.
     #[inline]
     pub fn path(&self, destination: Ipv4Addr) -> Result<(Ipv4Addr, Route), Errno> {
-        let route = self.route(destination)?;
-        if destination.is_loopback() {
-            return Ok((Ipv4Addr::LOCALHOST, route));
-        }
-        if self.ipv4.is_some() { Ok((self.own, route)) } else { Err(Errno::ENETUNREACH) }
+        self.ipv4.path(destination)
     }
 
     fn route(&self, d: Ipv4Addr) -> Result<Route, Errno> {
-        if d == self.own || d.is_loopback() {
-            return Ok(Route::Loopback);
-        }
-        if self.is_broadcast(d) {
-            return Ok(Route::Group(EthernetAddress::BROADCAST));
-        }
-        let Some(config) = &self.ipv4 else { return Err(Errno::ENETUNREACH) };
-        if d.is_multicast() {
-            let [_, b, c, e] = d.octets();
-            return Ok(Route::Group(EthernetAddress([0x01, 0x00, 0x5e, b & 0x7f, c, e])));
-        }
-        if config.address.contains_addr(&d) {
-            return Ok(Route::Neighbor(d.into()));
-        }
-        config.gateway.map(|g| Route::Neighbor(g.into())).ok_or(Errno::ENETUNREACH)
+        self.ipv4.path(d).map(|(_, route)| route)
     }
 
     /// Whether a packet can be emitted now.
@@ -291,8 +371,10 @@ impl Links {
         len: usize,
         write: impl FnOnce(&mut [u8]) -> R,
     ) -> Result<R, Errno> {
-        if route == Route::Loopback {
-            return self.emit_loopback(len, write);
+        match route {
+            Route::Loopback => return self.emit_loopback(len, LOOPBACK_INDEX, write),
+            Route::Back => return self.emit_loopback(len, ETH_INDEX, write),
+            _ => {}
         }
         if len > self.tx.mtu {
             return self.emit_in_fragments(now, route, len, write);
@@ -334,7 +416,7 @@ impl Links {
 
     /// Straight into the loopback queue: its packets may be longer than a
     /// frame.
-    fn emit_loopback<R>(&mut self, len: usize, write: impl FnOnce(&mut [u8]) -> R) -> Result<R, Errno> {
+    fn emit_loopback<R>(&mut self, len: usize, on: u32, write: impl FnOnce(&mut [u8]) -> R) -> Result<R, Errno> {
         if len > LOOPBACK_MTU {
             return Err(Errno::EMSGSIZE);
         }
@@ -344,7 +426,7 @@ impl Links {
         let mut packet = alloc::vec![0; len];
         let result = write(&mut packet);
         self.looped += len;
-        self.loopback.push_back(packet);
+        self.loopback.push_back((packet, on));
         Ok(result)
     }
 
@@ -369,29 +451,36 @@ impl Links {
     #[inline]
     fn output(&mut self, now: u64, frame: Frame, route: Route) {
         match route {
-            Route::Loopback => {
+            Route::Loopback | Route::Back => {
                 let packet = self.tx.bytes(&frame).map(|bytes| bytes[ETH_HEADER..].to_vec());
                 if let Some(packet) = packet.filter(|p| self.loopback_room(p.len())) {
                     self.looped += packet.len();
-                    self.loopback.push_back(packet);
+                    self.loopback.push_back((packet, LOOPBACK_INDEX));
                 } else {
                     self.counters.tx_dropped += 1;
                 }
                 self.tx.give_back(frame);
             }
             Route::Group(mac) => self.transmit(frame, mac),
+            Route::GroupAndSelf(mac) => {
+                let packet = self.tx.bytes(&frame).map(|bytes| bytes[ETH_HEADER..].to_vec());
+                if let Some(packet) = packet {
+                    let _ = self.emit_loopback(packet.len(), ETH_INDEX, |into| into.copy_from_slice(&packet));
+                }
+                self.transmit(frame, mac);
+            }
             Route::Neighbor(hop) => match self.neighbors.resolve(hop, now, frame) {
                 Resolution::Known(mac, frame) => self.transmit(frame, mac),
                 Resolution::Parked { solicit } => {
                     if solicit {
-                        self.solicit(hop, EthernetAddress::BROADCAST);
+                        self.solicit(now, hop, None);
                     }
                 }
                 Resolution::Refused { frame, solicit } => {
                     self.counters.tx_dropped += 1;
                     self.tx.give_back(frame);
                     if solicit {
-                        self.solicit(hop, EthernetAddress::BROADCAST);
+                        self.solicit(now, hop, None);
                     }
                 }
             },
@@ -425,26 +514,44 @@ impl Links {
         self.tx.submit(frame);
     }
 
-    fn emit_arp(&mut self, repr: ArpRepr, to: EthernetAddress) {
-        let mut bytes = [0; ETH_HEADER + 28];
-        let mut frame = EthernetFrame::new_unchecked(&mut bytes[..]);
-        frame.set_dst_addr(to);
-        frame.set_src_addr(self.tx.mac);
-        frame.set_ethertype(EthernetProtocol::Arp);
-        repr.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
-        self.emit_frame(&bytes);
+    fn solicit(&mut self, now: u64, target: IpAddr, to: Option<EthernetAddress>) {
+        match target {
+            IpAddr::V4(target) => self.solicit4(target, to),
+            IpAddr::V6(target) => self.solicit6(now, target, to),
+        }
     }
 
-    fn solicit(&mut self, target: IpAddr, to: EthernetAddress) {
-        let (IpAddr::V4(target), Some(config)) = (target, &self.ipv4) else { return };
-        let repr = ArpRepr::EthernetIpv4 {
-            operation: ArpOperation::Request,
-            source_hardware_addr: self.tx.mac,
-            source_protocol_addr: config.address.address(),
-            target_hardware_addr: EthernetAddress([0; 6]),
-            target_protocol_addr: target,
+    /// A neighbour showed its hardware address: what waited for it leaves.
+    fn learn(&mut self, ip: IpAddr, mac: EthernetAddress, now: u64) {
+        for frame in self.neighbors.learn(ip, mac, now) {
+            self.transmit(frame, mac);
+        }
+    }
+
+    /// Says what is to be said about groups.
+    fn send_groups(&mut self, now: u64) {
+        for (group, told, version) in self.groups.due(now) {
+            match group {
+                IpAddr::V4(group) => self.report4(now, group, told, version),
+                IpAddr::V6(group) => self.report6(now, group, told, version),
+            }
+        }
+        self.schedule();
+    }
+
+    fn schedule(&mut self) {
+        self.next = if self.up && self.running {
+            self.ipv6.deadline().min(self.groups.deadline()).min(self.claims.deadline())
+        } else {
+            u64::MAX
         };
-        self.emit_arp(repr, to);
+    }
+
+    /// IGMP from a valid packet. False if it makes no sense.
+    pub fn igmp(&mut self, now: u64, body: &[u8]) -> bool {
+        let done = checksum::of(body) == 0 && self.groups.igmp(now, body).is_some();
+        self.schedule();
+        done
     }
 
     /// Takes in a frame from the wire.
@@ -474,73 +581,52 @@ impl Links {
         }
     }
 
-    /// RFC 826, with the checks of a host that is not to be fooled easily: only
-    /// requests for and replies to our address teach us anything.
-    fn arp(&mut self, now: u64, payload: &[u8]) {
-        let repr = ArpPacket::new_checked(payload).and_then(|p| ArpRepr::parse(&p));
-        let Ok(ArpRepr::EthernetIpv4 {
-            operation,
-            source_hardware_addr: mac,
-            source_protocol_addr: ip,
-            target_protocol_addr: target,
-            ..
-        }) = repr
-        else {
-            self.counters.rx_dropped += 1;
-            return;
-        };
-        let Some(config) = &self.ipv4 else { return };
-        let own = config.address.address();
-        if target != own || ip == own || !mac.is_unicast() || !config.address.contains_addr(&ip) {
-            return;
-        }
-        let waiting = self.neighbors.learn(ip.into(), mac, now);
-        for frame in waiting {
-            self.transmit(frame, mac);
-        }
-        if operation == ArpOperation::Request {
-            let reply = ArpRepr::EthernetIpv4 {
-                operation: ArpOperation::Reply,
-                source_hardware_addr: self.tx.mac,
-                source_protocol_addr: own,
-                target_hardware_addr: mac,
-                target_protocol_addr: ip,
-            };
-            self.emit_arp(reply, mac);
-        }
-    }
-
     /// The next packet that this host sent to itself.
     pub fn next_loopback(&mut self) -> Option<Vec<u8>> {
-        let packet = self.loopback.pop_front()?;
+        let (packet, on) = self.loopback.pop_front()?;
         self.looped -= packet.len();
+        self.arrived_on = on;
         Some(packet)
     }
 
     /// When [`tick`](Self::tick) is due.
     pub fn deadline(&self) -> Option<u64> {
-        self.neighbors.deadline()
+        let neighbors = self.neighbors.deadline().unwrap_or(u64::MAX);
+        Some(neighbors.min(self.next)).filter(|at| *at != u64::MAX)
     }
 
     /// Does what is due: repeats requests, gives up on silent neighbours.
     pub fn tick(&mut self, now: u64) {
+        if self.next <= now {
+            self.tick_arp(now);
+            self.tick_ipv6(now);
+            self.send_groups(now);
+        }
         if self.neighbors.deadline().is_none_or(|d| d > now) {
             return;
         }
         let due = self.neighbors.tick(now);
         for (ip, mac) in due.solicit {
-            self.solicit(ip, mac.unwrap_or(EthernetAddress::BROADCAST));
+            self.solicit(now, ip, mac);
         }
         for (ip, frames) in due.failed {
-            for frame in frames {
-                self.counters.tx_dropped += 1;
-                if let Some(d) = self.tx.bytes(&frame).and_then(|b| destination_of(&b[ETH_HEADER..])) {
-                    self.unreachable.push(d);
-                }
-                self.tx.give_back(frame);
-            }
-            self.unreachable.push(ip);
+            self.give_up(ip, frames);
         }
+    }
+
+    /// A neighbour does not answer.
+    fn give_up(&mut self, ip: IpAddr, frames: Vec<Frame>) {
+        for frame in frames {
+            self.counters.tx_dropped += 1;
+            if let Some(d) = self.tx.bytes(&frame).and_then(|b| destination_of(&b[ETH_HEADER..])) {
+                self.unreachable.push(d);
+            }
+            self.tx.give_back(frame);
+        }
+        for router in &mut self.ipv6.routers {
+            router.what.silent |= IpAddr::V6(router.what.address) == ip;
+        }
+        self.unreachable.push(ip);
     }
 
     /// Makes everything emitted visible to the driver. Returns whether it must

@@ -1,4 +1,5 @@
-//! Which MAC address a neighbour has (ARP, RFC 826), each for itself.
+//! Which MAC address a neighbour has (by ARP or neighbour discovery), each for
+//! itself.
 //!
 //! A destination that does not answer costs three requests and a queue of a
 //! few frames, and delays nobody else.
@@ -157,6 +158,25 @@ impl Neighbors {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Whether there is an entry for a neighbour, and what hardware address it
+    /// has.
+    pub fn known(&self, ip: IpAddr) -> Option<Option<EthernetAddress>> {
+        self.entries.get(&ip).map(|state| match state {
+            State::Known { mac, .. } => Some(*mac),
+            State::Incomplete { .. } => None,
+        })
+    }
+
+    /// Forgets everyone, as the link is gone. Returns what waited for whom.
+    pub fn clear(&mut self) -> Vec<(IpAddr, Vec<Frame>)> {
+        (self.last, self.next, self.waiting) = (None, None, 0);
+        let waiting = self.entries.drain().filter_map(|(ip, state)| match state {
+            State::Incomplete { waiting, .. } => Some((ip, waiting)),
+            State::Known { .. } => None,
+        });
+        waiting.collect()
     }
 
     /// When [`tick`](Self::tick) is due.

@@ -1,6 +1,10 @@
+mod dhcp;
 mod fragments;
+mod groups;
 mod hostile;
 mod inet6;
+mod interfaces;
+mod ndp;
 mod options;
 mod policy;
 mod tcp;

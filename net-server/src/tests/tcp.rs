@@ -256,6 +256,7 @@ fn a_flood_of_syns_keeps_nobody_out_for_long() {
 #[test]
 fn loopback_needs_no_wire() {
     let mut w = World::new();
+    let before = w.counters().tx_frames;
     let listener = listen(&mut w, 5000, 4);
     let mut a = w.socket(c::SOCK_STREAM);
     let address = Address::from(SocketAddr::from(([127, 0, 0, 1], 5000)));
@@ -268,7 +269,7 @@ fn loopback_needs_no_wire() {
         read(w, &mut b, &mut got);
         got == b"hello"
     });
-    assert_eq!(w.counters().tx_frames, 0);
+    assert_eq!(w.counters().tx_frames, before);
 }
 
 #[test]

@@ -55,6 +55,8 @@ struct State {
     notified: u64,
     timeout: Option<u64>,
     words: u64,
+    /// The port has no carrier.
+    unplugged: bool,
 }
 
 /// What the server sees of the world.
@@ -74,7 +76,7 @@ impl Pd for Outside {
             (DRIVER, eth::GET_LINK) => {
                 let mut mac = [0; 8];
                 mac[..6].copy_from_slice(&SERVER_MAC);
-                Message::from_words(0, &[u64::from_le_bytes(mac), 1, 1500])
+                Message::from_words(0, &[u64::from_le_bytes(mac), (!state.unplugged).into(), 1500])
             }
             (TIMER, timer::SET_TIMEOUT) => {
                 state.timeout = Some(state.now + message.words()[0]);
@@ -195,13 +197,23 @@ impl World {
         Self::with_session(2 << 20)
     }
 
+    /// Without IPv6 on the wire, and when everything was said that is said at
+    /// the beginning.
     pub fn with_session(bytes: usize) -> Self {
-        // Tests bind to ports of well-known services.
-        Self::with_settings(
-            bytes,
-            &[("policy.client.ports", "1-65535"), ("policy.client.raw", "true"), ("policy.client.administer", "true")],
-        )
+        let mut world = Self::with_settings(bytes, &[Self::GRANTED, &[("ipv6.mode", "off")]].concat());
+        world.pass(3000);
+        world.seen.clear();
+        world
     }
+
+    /// As at the beginning, with IPv6.
+    pub fn fresh() -> Self {
+        Self::with_settings(2 << 20, Self::GRANTED)
+    }
+
+    /// Tests bind to ports of well-known services.
+    const GRANTED: &'static [(&'static str, &'static str)] =
+        &[("policy.client.ports", "1-65535"), ("policy.client.raw", "true"), ("policy.client.administer", "true")];
 
     /// With further settings of the server.
     pub fn with_settings(bytes: usize, settings: &[(&str, &str)]) -> Self {
@@ -240,6 +252,7 @@ impl World {
             irqs: vec![],
             settings: [("ipv4.mode", "static"), ("ipv4.address", "10.0.2.15/24"), ("ipv4.gateway", "10.0.2.2")]
                 .iter()
+                .filter(|(key, _)| !settings.iter().any(|(k, _)| k == key))
                 .chain(settings)
                 .map(|(k, v)| (k.to_string(), v.to_string()))
                 .collect(),
@@ -526,6 +539,24 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Takes the cable away or puts it back.
+    pub fn plug(&mut self, plugged: bool) {
+        self.outside.0.borrow_mut().unplugged = !plugged;
+        self.wake(DRIVER);
+    }
+
+    /// Some time, in steps of ten milliseconds.
+    pub fn pass(&mut self, milliseconds: u64) {
+        for _ in 0..milliseconds / 10 {
+            self.step(10_000_000);
+        }
+    }
+
+    /// What was sent since this was asked last.
+    pub fn sent(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.seen)
     }
 
     /// Steps of a millisecond until `done`, at most `limit`.
