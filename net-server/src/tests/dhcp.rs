@@ -101,32 +101,32 @@ fn has_address(w: &World) -> bool {
 #[test]
 fn a_lease_is_renewed_and_ends() {
     let mut w = world();
-    w.pass(20);
+    w.elapse(20);
     lease(&mut w);
     assert!(has_address(&w));
     // T1: its server is asked.
-    w.pass(49_000);
+    w.elapse(49_000);
     assert_eq!(asked(&mut w), []);
-    w.pass(3000);
+    w.elapse(3000);
     let renewal = asked(&mut w)[0];
     assert_eq!((renewal.kind, renewal.own, renewal.everyone), (DhcpMessageType::Request, SERVER_IP.into(), false));
     answer(&mut w, renewal.transaction, DhcpMessageType::Ack);
-    w.pass(45_000);
+    w.elapse(45_000);
     assert!(has_address(&w));
     asked(&mut w);
     // Nobody answers any more: T2 asks everyone.
-    w.pass(48_000);
+    w.elapse(48_000);
     let all = asked(&mut w);
     assert!(all.iter().any(|a| !a.everyone) && all.last().unwrap().everyone, "{all:?}");
     assert!(has_address(&w));
     // The end.
     let mut s = w.socket(c::SOCK_DGRAM);
-    w.pass(15_000);
+    w.elapse(15_000);
     assert!(!has_address(&w));
     w.send(&mut s, Some(SocketAddr::from((PEER_IP, 9))), b"x");
     w.step(1000);
     assert_eq!(w.error(&s), Some(Errno::ENETUNREACH));
-    w.pass(10_000);
+    w.elapse(10_000);
     let again = *asked(&mut w).last().unwrap();
     assert_eq!(again.kind, DhcpMessageType::Discover);
     answer(&mut w, again.transaction, DhcpMessageType::Offer);
@@ -140,9 +140,9 @@ fn a_lease_is_renewed_and_ends() {
 #[test]
 fn a_carrier_that_goes_and_comes() {
     let mut w = world();
-    w.pass(20);
+    w.elapse(20);
     lease(&mut w);
-    w.pass(5000);
+    w.elapse(5000);
     asked(&mut w);
     let mut s = w.socket(c::SOCK_DGRAM);
     let peer = SocketAddr::from((PEER_IP, 9));
@@ -150,7 +150,7 @@ fn a_carrier_that_goes_and_comes() {
     let t = w.socket(c::SOCK_STREAM);
     assert_eq!(w.connect(&t, "10.0.2.77:9"), Err(Errno::EINPROGRESS));
     w.plug(false);
-    w.pass(200);
+    w.elapse(200);
     assert_eq!(w.server.core.links.state(), (true, false));
     w.send(&mut s, Some(peer), b"x");
     w.step(1000);
@@ -160,14 +160,14 @@ fn a_carrier_that_goes_and_comes() {
     let u = w.socket(c::SOCK_STREAM);
     assert_eq!(w.connect(&u, "10.0.2.2:9"), Err(Errno::ENETDOWN));
     assert_eq!(w.connect(&u, "127.0.0.1:9"), Err(Errno::EINPROGRESS), "loopback has none");
-    w.pass(1000);
+    w.elapse(1000);
     w.plug(true);
-    w.pass(200);
+    w.elapse(200);
     assert_eq!(w.server.core.links.state(), (true, true));
     lease(&mut w);
     assert!(has_address(&w));
     w.send(&mut s, Some(peer), b"x");
-    w.pass(20);
+    w.elapse(20);
     assert!(w.sent().iter().any(|f| f[12..14] == [8, 0] && f[36..38] == [0, 9]));
     w.call(&Request::Close { socket: s.handle }).unwrap();
 }

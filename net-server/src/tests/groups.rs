@@ -80,7 +80,7 @@ fn a_group_is_heard_by_every_socket_at_the_port() {
     w.step(1000);
     assert!(w.receive(&mut a).is_none(), "nobody has joined");
     option(&mut w, &a, c::IPPROTO_IP, c::IP_ADD_MEMBERSHIP, &mreqn(2)).unwrap();
-    w.pass(1500);
+    w.elapse(1500);
     let [one, two] = &reports(&mut w)[..] else { panic!() };
     assert_eq!(one, two);
     assert_eq!((one[0], one[7], one[8], &one[12..]), (0x22, 1, 4, &GROUP[..]));
@@ -108,23 +108,23 @@ fn queries_are_answered_however_many_come() {
     let mut w = World::fresh();
     let s = shared(&mut w, 5000);
     option(&mut w, &s, c::IPPROTO_IP, c::IP_ADD_MEMBERSHIP, &mreqn(0)).unwrap();
-    w.pass(2000);
+    w.elapse(2000);
     w.sent();
     for _ in 0..100 {
         w.inject(&igmp(vec![0x11, 10, 0, 0, 0, 0, 0, 0, 2, 125, 0, 0]));
     }
-    w.pass(2000);
+    w.elapse(2000);
     let [report] = &reports(&mut w)[..] else { panic!() };
     assert_eq!((report[0], report[8], &report[12..]), (0x22, 2, &GROUP[..]));
     // One of the second version is answered in that.
     w.inject(&igmp(vec![0x11, 10, 0, 0, GROUP[0], GROUP[1], GROUP[2], GROUP[3]]));
-    w.pass(2000);
+    w.elapse(2000);
     assert_eq!(reports(&mut w)[0][..2], [0x16, 0]);
     // A wrong checksum is nothing.
     let mut bad = igmp(vec![0x11, 10, 0, 0, 0, 0, 0, 0, 2, 125, 0, 0]);
     bad[45] ^= 1;
     w.inject(&bad);
-    w.pass(2000);
+    w.elapse(2000);
     assert_eq!(reports(&mut w), [[0u8; 0]; 0]);
 }
 
@@ -183,12 +183,12 @@ fn sending_to_a_group() {
 #[test]
 fn groups_of_ipv6() {
     let mut w = World::fresh();
-    w.pass(2000);
+    w.elapse(2000);
     let (mut s, mut t) = (w.socket6(c::SOCK_DGRAM), w.socket6(c::SOCK_DGRAM));
     w.bind(&t, "[::]:5000").unwrap();
     w.sent();
     option(&mut w, &t, c::IPPROTO_IPV6, c::IPV6_JOIN_GROUP, &mreq6("ff02::77", 2)).unwrap();
-    w.pass(10);
+    w.elapse(10);
     let all = w.sent();
     // MLDv2: router alert, hop limit 1, from the link-local address.
     let report = all.iter().find(|f| f[20] == 0).unwrap();
@@ -214,7 +214,7 @@ fn groups_of_ipv6() {
     for _ in 0..50 {
         w.inject(&ndp::frame("fe80::99", "ff02::1", 1, &query));
     }
-    w.pass(500);
+    w.elapse(500);
     let mut told: Vec<_> = w.sent().iter().filter(|f| f[20] == 0).map(|f| (f[62], f[38..54].to_vec())).collect();
     told.sort();
     told.dedup();
@@ -227,10 +227,10 @@ fn groups_of_ipv6() {
     for n in 4..query.len() {
         w.inject(&ndp::frame("fe80::99", "ff02::1", 1, &query[..n]));
     }
-    w.pass(500);
+    w.elapse(500);
     assert!(w.sent().iter().all(|f| f[20] != 0));
     w.call(&Request::Close { socket: t.handle }).unwrap();
-    w.pass(10);
+    w.elapse(10);
     assert!(w.sent().iter().any(|f| f[20] == 0 && f[62] == 132));
 }
 

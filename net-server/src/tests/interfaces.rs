@@ -87,7 +87,7 @@ fn what_interfaces_are() {
         assert_eq!(ioctl(&mut w, &s, c::SIOCGIFADDR, &[0; 39]), Err(Errno::EFAULT));
         assert_eq!(ioctl(&mut w, &s, 0x8999, &[0; 40]), Err(Errno::ENOTTY));
     }
-    w.pass(2000);
+    w.elapse(2000);
     let link_local = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0, 1].to_vec();
     let loopback = [&[0; 15][..], &[1]].concat();
     assert_eq!(
@@ -137,7 +137,7 @@ fn changing_them() {
 #[test]
 fn routes_and_addresses_of_ipv6() {
     let mut w = World::fresh();
-    w.pass(2000);
+    w.elapse(2000);
     let (s, six) = (w.socket(c::SOCK_DGRAM), w.socket6(c::SOCK_DGRAM));
     let route = |w: &mut World, request, r: &[u8]| ioctl(w, &s, request, r).map(|_| ());
     let default = rtentry([0; 4], [0; 4], None);
@@ -172,7 +172,7 @@ fn routes_and_addresses_of_ipv6() {
     assert_eq!(call(&mut w, c::SIOCSIFADDR, &address(129, 2)), Err(Errno::EINVAL));
     assert_eq!(call(&mut w, c::SIOCSIFADDR, &address(64, 2)), Ok(()));
     assert_eq!(call(&mut w, c::SIOCSIFADDR, &address(64, 2)), Err(Errno::EEXIST));
-    w.pass(1500);
+    w.elapse(1500);
     let u = w.socket6(c::SOCK_STREAM);
     assert_eq!(w.bind(&u, "[2001:db8::5]:9"), Ok(()));
     assert_eq!(w.connect(&u, "[2001:db8:9::1]:9"), Err(Errno::ENETUNREACH));

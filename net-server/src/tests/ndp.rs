@@ -99,18 +99,18 @@ fn the_port_gets_an_address_and_asks_for_routers() {
     let mut w = World::fresh();
     w.sent();
     assert_eq!(addresses(&w), [""; 0]);
-    w.pass(500);
+    w.elapse(500);
     let (any, node) = (at("::"), at("ff02::1:ff00:1"));
     // The group of the address is joined before it is asked for.
     assert_eq!(messages(&w.sent())[..2], [(143, any, at("ff02::16")), (135, any, node)]);
-    w.pass(1000);
+    w.elapse(1000);
     assert_eq!(addresses(&w), [std::format!("{OWN}/64")]);
     let all = messages(&w.sent());
     assert!(all.contains(&(133, at(OWN), at("ff02::2"))), "{all:?}");
-    w.pass(20_000);
+    w.elapse(20_000);
     assert_eq!(messages(&w.sent()).iter().filter(|(kind, ..)| *kind == 133).count(), 2);
     // Nobody is solicited any more: nothing is left to do.
-    w.pass(60_000);
+    w.elapse(60_000);
     assert_eq!(messages(&w.sent()), []);
 }
 
@@ -120,24 +120,24 @@ fn an_address_that_another_host_has_is_not_used() {
         [(solicitation(OWN), "::", "ff02::1:ff00:1"), (advertisement(OWN, 0x20), OWN, "ff02::1")]
     {
         let mut w = World::fresh();
-        w.pass(800);
+        w.elapse(800);
         // Not from afar, and not without a right checksum.
         w.inject(&frame(source, target, 254, &message));
         let mut bad = frame(source, target, 255, &message);
         bad[56] ^= 1;
         w.inject(&bad);
-        w.pass(10);
+        w.elapse(10);
         assert_eq!(w.server.core.links.ipv6.addresses.len(), 1);
         w.inject(&frame(source, target, 255, &message));
-        w.pass(5000);
+        w.elapse(5000);
         assert_eq!(w.server.core.links.ipv6.addresses.len(), 0);
     }
     // It is too late to claim one that is used.
     let mut w = World::fresh();
-    w.pass(2000);
+    w.elapse(2000);
     w.sent();
     w.inject(&frame("::", "ff02::1:ff00:1", 255, &solicitation(OWN)));
-    w.pass(10);
+    w.elapse(10);
     assert_eq!(messages(&w.sent()), [(136, at(OWN), at("ff02::1"))]);
     assert_eq!(addresses(&w).len(), 1);
 }
@@ -145,13 +145,13 @@ fn an_address_that_another_host_has_is_not_used() {
 #[test]
 fn a_router_gives_address_way_and_name_server() {
     let mut w = World::fresh();
-    w.pass(2000);
+    w.elapse(2000);
     let s = w.socket6(c::SOCK_STREAM);
     assert_eq!(w.connect(&s, "[2001:db8:9::1]:80"), Err(Errno::ENETUNREACH));
     let link = [&[1, 1][..], &PEER_MAC].concat();
     let options = [&prefix("2001:db8::", 64, 0xc0, 86400, 14400)[..], &servers(600, &["2001:db8::53"]), &link];
     w.inject(&frame(ROUTER, "ff02::1", 255, &router(1800, &options)));
-    w.pass(3000);
+    w.elapse(3000);
     assert_eq!(addresses(&w)[1..], ["2001:db8::ff:fe00:1/64"]);
     let mut six = vec![16];
     six.extend(at("2001:db8::53").octets());
@@ -159,7 +159,7 @@ fn a_router_gives_address_way_and_name_server() {
     // By way of the router.
     w.sent();
     assert_eq!(w.connect(&s, "[2001:db8:9::1]:80"), Err(Errno::EINPROGRESS));
-    w.pass(10);
+    w.elapse(10);
     let syn = w.sent();
     assert_eq!((&syn[0][..6], &syn[0][38..54]), (&PEER_MAC[..], &at("2001:db8:9::1").octets()[..]));
     assert!(w.local(&s).starts_with("[2001:db8::ff:fe00:1]:"));
@@ -201,15 +201,15 @@ fn a_router_gives_address_way_and_name_server() {
 #[test]
 fn an_echo_is_answered() {
     let mut w = World::fresh();
-    w.pass(2000);
+    w.elapse(2000);
     let echo = [128, 0, 0, 0, 1, 2, 3, 4, 9, 9];
     w.inject(&frame("fe80::2", OWN, 64, &echo));
     w.sent();
     // Whom to send it to is asked first.
-    w.pass(10);
+    w.elapse(10);
     assert_eq!(messages(&w.sent()), [(135, at(OWN), at("ff02::1:ff00:2"))]);
     w.inject(&frame("fe80::2", OWN, 255, &advertisement("fe80::2", 0x60)));
-    w.pass(10);
+    w.elapse(10);
     let sent = w.sent();
     assert_eq!(messages(&sent), [(129, at(OWN), at("fe80::2"))]);
     assert_eq!((&sent[0][..6], &sent[0][58..]), (&PEER_MAC[..], &echo[4..]));
@@ -219,7 +219,7 @@ fn an_echo_is_answered() {
 #[test]
 fn a_hostile_router_fills_no_more_than_its_tables() {
     let mut w = World::fresh();
-    w.pass(2000);
+    w.elapse(2000);
     for n in 0..500u32 {
         let net = std::format!("2001:db8:{n:x}::");
         let options =
@@ -228,7 +228,7 @@ fn a_hostile_router_fills_no_more_than_its_tables() {
         w.inject(&frame(&from, "ff02::1", 255, &router(9000, &options)));
         w.step(1_000_000);
     }
-    w.pass(5000);
+    w.elapse(5000);
     let ipv6 = &w.server.core.links.ipv6;
     assert_eq!((ipv6.addresses.len(), ipv6.prefixes.len(), ipv6.routers.len(), ipv6.servers.len()), (9, 16, 4, 3));
     assert_eq!(addresses(&w).len(), 9);
@@ -240,7 +240,7 @@ fn a_hostile_router_fills_no_more_than_its_tables() {
     let empty = router(9000, &[&[3, 0, 64, 0xc0]]);
     w.inject(&frame(ROUTER, "ff02::1", 255, &empty));
     w.inject(&frame("2001:db8::99", "ff02::1", 255, &good));
-    w.pass(100);
+    w.elapse(100);
     assert_eq!(addresses(&w).len(), 9);
 }
 
@@ -254,7 +254,7 @@ fn settings_give_addresses_and_ways() {
     ];
     let mut w = World::with_settings(2 << 20, &settings);
     w.inject(&frame(ROUTER, "ff02::1", 255, &router(1800, &[&prefix("2001:db8:7::", 64, 0xc0, 9000, 9000)])));
-    w.pass(3000);
+    w.elapse(3000);
     let mut all = addresses(&w);
     all.sort();
     assert_eq!(all, ["2001:db8:1::5/64", "2001:db8:2::5/48", "fe80::ff:fe00:1/64"]);
@@ -262,7 +262,7 @@ fn settings_give_addresses_and_ways() {
     let s = w.socket6(c::SOCK_STREAM);
     assert_eq!(w.connect(&s, "[2001:db8:9::1]:80"), Err(Errno::EINPROGRESS));
     let mut off = World::with_settings(2 << 20, &[("ipv6.mode", "off")]);
-    off.pass(5000);
+    off.elapse(5000);
     assert_eq!(addresses(&off), [""; 0]);
     // Loopback is there all the same.
     let s = off.socket6(c::SOCK_DGRAM);

@@ -201,7 +201,7 @@ impl World {
     /// the beginning.
     pub fn with_session(bytes: usize) -> Self {
         let mut world = Self::with_settings(bytes, &[Self::GRANTED, &[("ipv6.mode", "off")]].concat());
-        world.pass(3000);
+        world.elapse(3000);
         world.seen.clear();
         world
     }
@@ -548,7 +548,7 @@ impl World {
     }
 
     /// Some time, in steps of ten milliseconds.
-    pub fn pass(&mut self, milliseconds: u64) {
+    pub fn elapse(&mut self, milliseconds: u64) {
         for _ in 0..milliseconds / 10 {
             self.step(10_000_000);
         }
