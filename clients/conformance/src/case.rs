@@ -191,13 +191,16 @@ macro_rules! gives {
 
 /// Both must be equal.
 macro_rules! eq {
-    ($left:expr, $right:expr) => {{
-        let (left, right) = (&$left, &$right);
-        if *left != *right {
-            let (wanted, got) = (alloc::format!("{right:?}"), alloc::format!("{left:?}"));
-            return Err($crate::case::Failure::new(stringify!($left), wanted, got));
+    ($left:expr, $right:expr) => {
+        match (&$left, &$right) {
+            (left, right) => {
+                if *left != *right {
+                    let (wanted, got) = (alloc::format!("{right:?}"), alloc::format!("{left:?}"));
+                    return Err($crate::case::Failure::new(stringify!($left), wanted, got));
+                }
+            }
         }
-    }};
+    };
 }
 
 /// It must hold.
