@@ -50,8 +50,18 @@ impl Posix for Process {
         self.counters().ok().map(|c| c.sockets)
     }
 
+    fn sendmsg(&self, fd: Fd, bufs: &[&[u8]], to: Option<&Address>, control: &[u8], flags: u32) -> Result<usize> {
+        Process::sendmsg(self, fd, bufs, to, control, flags)
+    }
+
+    fn recvmsg(&self, fd: Fd, bufs: &mut [&mut [u8]], control: &mut [u8], flags: u32) -> Result<Received> {
+        let got = Process::recvmsg(self, fd, bufs, control, flags)?;
+        Ok(Received { bytes: got.bytes, address: got.address, control: got.control, flags: got.flags })
+    }
+
     same! {
         fn socket(family: u16, kind: u32, protocol: u16) -> Fd;
+        fn socketpair(family: u16, kind: u32, protocol: u16) -> (Fd, Fd);
         fn bind(fd: Fd, address: &Address) -> ();
         fn listen(fd: Fd, backlog: i32) -> ();
         fn accept4(fd: Fd, flags: u32) -> (Fd, Address);
