@@ -1,6 +1,6 @@
 //! A network of its own.
 
-use std::{fs, io, process::Command};
+use std::{fs, io, os::fd::AsRawFd, process::Command};
 
 /// Moves the process, which must have one thread, into a new network
 /// namespace.
@@ -18,13 +18,28 @@ pub fn enter() -> io::Result<()> {
         fs::write("/proc/self/gid_map", format!("0 {gid} 1"))?;
     }
     ip("link set lo up")?;
-    // A TAP device stands without a module more; nobody reads from it.
-    ip("tuntap add dev eth0 mode tap")?;
+    open_tap("eth0")?;
     fs::write("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0")?;
     fs::write("/proc/sys/net/ipv4/ping_group_range", "0 0")?;
     ip("link set eth0 address 52:54:00:12:34:56 up")?;
     ip("address add 10.0.2.15/24 broadcast 10.0.2.255 dev eth0")?;
     ip("route add default via 10.0.2.2")
+}
+
+/// A TAP device, which stands without a module more. It is up as long as the
+/// process lives; nobody reads from it.
+fn open_tap(name: &str) -> io::Result<()> {
+    let file = fs::File::options().read(true).write(true).open("/dev/net/tun")?;
+    // struct ifreq: name and flags.
+    let mut request = [0u8; 40];
+    request[..name.len()].copy_from_slice(name.as_bytes());
+    request[16..18].copy_from_slice(&((libc::IFF_TAP | libc::IFF_NO_PI) as u16).to_ne_bytes());
+    // SAFETY: the request is a `struct ifreq`, which lives as long as the call.
+    if unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, request.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    std::mem::forget(file);
+    Ok(())
 }
 
 fn ip(arguments: &str) -> io::Result<()> {

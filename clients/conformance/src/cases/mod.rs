@@ -4,11 +4,20 @@ use crate::case::Case;
 
 mod bind;
 mod connect;
+mod control_data;
 mod datagram;
 mod descriptor;
+mod epoll;
+mod interface;
 mod listen;
+mod multicast;
+mod names;
+mod option;
+mod raw;
 mod socket;
 mod stream;
+mod urgent;
+mod waiting;
 
 /// All of them.
 pub const ALL: &[(&str, &[Case])] = &[
@@ -19,4 +28,13 @@ pub const ALL: &[(&str, &[Case])] = &[
     ("streams", stream::CASES),
     ("datagrams", datagram::CASES),
     ("descriptors", descriptor::CASES),
+    ("options", option::CASES),
+    ("waiting", waiting::CASES),
+    ("control data", control_data::CASES),
+    ("urgent data", urgent::CASES),
+    ("multicast", multicast::CASES),
+    ("raw sockets", raw::CASES),
+    ("interfaces", interface::CASES),
+    ("names of hosts and services", names::CASES),
+    ("epoll", epoll::CASES),
 ];
