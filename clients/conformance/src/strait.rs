@@ -2,10 +2,11 @@
 //!
 //! Setting `only`: runs only the cases whose name contains it.
 
+use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
 use strait_abi::log::Logger;
-use strait_libsock::Process;
+use strait_libsock::{Process, resolve::addrinfo};
 use strait_pd::Environment;
 
 use crate::posix::*;
@@ -48,6 +49,24 @@ impl Posix for Process {
 
     fn open_sockets(&self) -> Option<u32> {
         self.counters().ok().map(|c| c.sockets)
+    }
+
+    fn getaddrinfo(&self, node: Option<&str>, service: Option<&str>, hints: &Hints) -> Result<Vec<AddrInfo>, i32> {
+        let Hints { flags, family, kind, protocol } = *hints;
+        let hints = addrinfo::Hints { flags: flags as u32, family, kind, protocol };
+        let all = Process::getaddrinfo(self, node, service, &hints).map_err(|e| e.raw())?;
+        Ok(all
+            .into_iter()
+            .map(|a| AddrInfo { kind: a.kind, protocol: a.protocol, address: a.address.into(), name: a.canonical_name })
+            .collect())
+    }
+
+    fn getnameinfo(&self, address: &Address, flags: i32) -> Result<(String, String), i32> {
+        Process::getnameinfo(self, address, flags as u32).map_err(|e| e.raw())
+    }
+
+    fn gethostname(&self) -> Result<String> {
+        Ok(Process::gethostname(self).into())
     }
 
     fn sendmsg(&self, fd: Fd, bufs: &[&[u8]], to: Option<&Address>, control: &[u8], flags: u32) -> Result<usize> {
