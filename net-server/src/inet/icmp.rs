@@ -44,6 +44,7 @@ pub fn input(inet: &mut Inet, core: &mut Core, packet: &[u8], group: bool) -> bo
             };
             failed(inet, core, icmp.data(), errno).is_some()
         }
+        Icmpv4Message::EchoReply => inet.pong(core, packet),
         _ => false,
     }
 }

@@ -59,6 +59,7 @@ pub fn input(inet: &mut Inet, core: &mut Core, packet: &[u8], group: bool) -> bo
         }
         Icmpv6Message::TimeExceeded => failed(inet, core, &body[ICMP_HEADER..], Errno::EHOSTUNREACH).is_some(),
         Icmpv6Message::ParamProblem => failed(inet, core, &body[ICMP_HEADER..], Errno::EPROTO).is_some(),
+        Icmpv6Message::EchoReply => inet.pong(core, packet),
         _ => false,
     }
 }

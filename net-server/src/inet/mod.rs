@@ -15,10 +15,11 @@ mod multicast;
 mod options;
 mod options6;
 mod ports;
+mod raw;
 mod tcp;
 mod udp;
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, vec::Vec};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use slab::Slab;
@@ -38,6 +39,7 @@ use self::{
     multicast::Multicast,
     options::{IpOptions, TcpOptions},
     ports::{Hold, Ports, Sharing},
+    raw::Raw,
     tcp::Tcp,
     udp::Udp,
 };
@@ -68,6 +70,8 @@ pub struct Endpoint {
     tcp: TcpOptions,
     /// TCP: a connection that came in by a listener, whose port it keeps.
     hold: Option<Hold>,
+    /// A raw socket or one for ICMP.
+    raw: Option<Raw>,
     /// UDP: shutdown(2), reading and writing.
     shut: (bool, bool),
     /// It is in the family's list of sockets to look after at the turn's end.
@@ -86,6 +90,7 @@ impl Endpoint {
             multicast: None,
             tcp: TcpOptions::default(),
             hold: None,
+            raw: None,
             shut: (false, false),
             dirty: false,
         }
@@ -110,8 +115,13 @@ pub struct Inet {
     shared: Shared,
     tcp: Tcp,
     udp: Udp,
+    /// Raw sockets.
+    raws: Vec<SocketId>,
     fragments: Fragments,
 }
+
+/// Protocols that there can be (Linux: IPPROTO_MAX).
+const PROTOCOLS: i32 = 263;
 
 /// The unspecified address of a socket's domain.
 fn any(core: &Core, id: SocketId) -> IpAddr {
@@ -137,7 +147,7 @@ impl Inet {
                 let _ = addresses.push(IpCidr::new(ip.into(), 0));
             }
         });
-        Self { shared, tcp: Tcp::new(key), udp: Udp::default(), fragments: Fragments::default() }
+        Self { shared, tcp: Tcp::new(key), udp: Udp::default(), raws: Vec::new(), fragments: Fragments::default() }
     }
 
     fn is_tcp(core: &Core, id: SocketId) -> bool {
@@ -181,12 +191,14 @@ impl Inet {
             let Some((key, piece)) = ip::fragment6(packet, range) else { return false };
             return self.reassemble(core, key, piece);
         }
-        match packet[6] {
-            6 if !group => self.tcp.input(&mut self.shared, core, packet),
-            17 => self.udp.input(&mut self.shared, core, packet, group),
-            58 => icmp6::input(self, core, packet, group),
-            _ => false,
-        }
+        let copied = !self.raws.is_empty() && self.copy_to_raw(core, packet);
+        copied
+            | match packet[6] {
+                6 if !group => self.tcp.input(&mut self.shared, core, packet),
+                17 => self.udp.input(&mut self.shared, core, packet, group),
+                58 => icmp6::input(self, core, packet, group),
+                _ => false,
+            }
     }
 }
 
@@ -323,19 +335,35 @@ fn to_bind(core: &Core, id: SocketId, endpoint: &Endpoint, address: &Address) ->
 
 impl Family for Inet {
     fn create(&mut self, core: &mut Core, id: SocketId) -> Result<(), Errno> {
+        let six = is_6(core, id);
         let socket = &mut core.sockets[id];
-        let (wanted, first) = match socket.kind {
-            c::SOCK_STREAM => (c::IPPROTO_TCP, status::OUT | status::HUP),
-            c::SOCK_DGRAM => (c::IPPROTO_UDP, status::OUT),
+        let (given, icmp) = (i32::from(socket.protocol), if six { c::IPPROTO_ICMPV6 } else { c::IPPROTO_ICMP });
+        if given >= PROTOCOLS {
+            return Err(Errno::EINVAL);
+        }
+        let (protocol, ping) = match (socket.kind, given) {
+            (c::SOCK_STREAM, 0 | c::IPPROTO_TCP) => (c::IPPROTO_TCP, false),
+            (c::SOCK_DGRAM, 0 | c::IPPROTO_UDP) => (c::IPPROTO_UDP, false),
+            (c::SOCK_DGRAM, _) if given == icmp => (icmp, true),
+            // Any but the wild card.
+            (c::SOCK_RAW, 1..=255) => (given, false),
+            (c::SOCK_STREAM | c::SOCK_DGRAM | c::SOCK_RAW, _) => return Err(Errno::EPROTONOSUPPORT),
             _ => return Err(Errno::ESOCKTNOSUPPORT),
         };
-        if socket.protocol != 0 && i32::from(socket.protocol) != wanted {
-            return Err(Errno::EPROTONOSUPPORT);
+        socket.protocol = protocol as u16;
+        let raw = socket.kind == c::SOCK_RAW;
+        let mut endpoint = Endpoint::new();
+        if raw || ping {
+            endpoint.raw = Some(Raw::new(protocol as u8, ping, six));
         }
-        socket.protocol = wanted as u16;
-        socket.state = self.shared.endpoints.insert(Endpoint::new());
-        core.set_status(id, first);
-        if wanted == c::IPPROTO_UDP {
+        socket.state = self.shared.endpoints.insert(endpoint);
+        if raw {
+            self.raws.push(id);
+        }
+        if Self::is_tcp(core, id) {
+            core.set_status(id, status::OUT | status::HUP);
+        } else {
+            core.set_status(id, status::OUT);
             udp::grant(core, id);
         }
         Ok(())
@@ -343,7 +371,9 @@ impl Family for Inet {
 
     fn bind(&mut self, core: &mut Core, id: SocketId, address: &Address) -> Result<(), Errno> {
         let address = to_bind(core, id, self.endpoint(core, id), address)?;
-        if self.endpoint(core, id).local.is_some() {
+        let raw = core.sockets[id].kind == c::SOCK_RAW;
+        let endpoint = self.endpoint(core, id);
+        if if raw { endpoint.peer.is_some() } else { endpoint.local.is_some() } {
             return Err(Errno::EINVAL);
         }
         if Self::is_tcp(core, id) {
@@ -354,6 +384,10 @@ impl Family for Inet {
         let possible = ip.is_unspecified() || core.links.is_local(ip) || group && !Self::is_tcp(core, id);
         if !possible {
             return Err(Errno::EADDRNOTAVAIL);
+        }
+        if raw {
+            self.endpoint(core, id).local = Some(SocketAddr::new(ip, 0));
+            return Ok(());
         }
         self.shared.bind(core, id, address)
     }
@@ -430,6 +464,7 @@ impl Family for Inet {
         } else {
             // What the client had handed over before still goes out.
             self.udp.transmit(&mut self.shared, core, id);
+            self.raws.retain(|raw| *raw != id);
             self.shared.unbind(core, id);
             self.shared.leave_all(core, id);
             let state = core.sockets[id].state;
@@ -440,7 +475,11 @@ impl Family for Inet {
 
     fn local_address(&self, core: &Core, id: SocketId) -> Result<Address, Errno> {
         let endpoint = &self.shared.endpoints[core.sockets[id].state];
-        let local = endpoint.local.unwrap_or(SocketAddr::new(any(core, id), 0));
+        let mut local = endpoint.local.unwrap_or(SocketAddr::new(any(core, id), 0));
+        if core.sockets[id].kind == c::SOCK_RAW {
+            // Linux: the protocol is a raw socket's port.
+            local.set_port(core.sockets[id].protocol);
+        }
         Ok(ip::present(core.sockets[id].domain, local).into())
     }
 
@@ -448,7 +487,8 @@ impl Family for Inet {
         let socket = &core.sockets[id];
         let endpoint = &self.shared.endpoints[socket.state];
         let connected = socket.kind != c::SOCK_STREAM || self.tcp.is_connected(endpoint);
-        let peer = endpoint.peer.filter(|_| connected);
+        // Linux: one without a port is none.
+        let peer = endpoint.peer.filter(|peer| connected && peer.port() != 0);
         peer.map(|p| ip::present(socket.domain, p).into()).ok_or(Errno::ENOTCONN)
     }
 
@@ -490,6 +530,13 @@ impl Family for Inet {
         }
     }
 
+    fn send(&mut self, core: &mut Core, id: SocketId) -> Result<(), Errno> {
+        if Self::is_tcp(core, id) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        self.udp.send(&mut self.shared, core, id)
+    }
+
     fn send_urgent(&mut self, core: &mut Core, id: SocketId, bytes: u32) -> Result<(), Errno> {
         if !Self::is_tcp(core, id) {
             return Err(Errno::EOPNOTSUPP);
@@ -529,13 +576,15 @@ impl Family for Inet {
             let (key, piece) = ip::fragment4(packet);
             return self.reassemble(core, key, piece);
         }
-        match packet[9] {
-            6 if !group => self.tcp.input(&mut self.shared, core, packet),
-            17 => self.udp.input(&mut self.shared, core, packet, group),
-            1 => icmp::input(self, core, packet, group),
-            2 => core.links.igmp(core.now, &packet[ip::header_len(packet)..]),
-            _ => false,
-        }
+        let copied = !self.raws.is_empty() && self.copy_to_raw(core, packet);
+        copied
+            | match packet[9] {
+                6 if !group => self.tcp.input(&mut self.shared, core, packet),
+                17 => self.udp.input(&mut self.shared, core, packet, group),
+                1 => icmp::input(self, core, packet, group),
+                2 => core.links.igmp(core.now, &packet[ip::header_len(packet)..]),
+                _ => false,
+            }
     }
 
     fn settle(&mut self, core: &mut Core) -> bool {

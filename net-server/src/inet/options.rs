@@ -215,6 +215,12 @@ impl Inet {
             return result;
         }
         let endpoint = self.endpoint(core, id);
+        if endpoint.raw.is_some()
+            && let Some(result) = self.set_raw(core, id, level, name, value)
+        {
+            return result;
+        }
+        let endpoint = self.endpoint(core, id);
         match level {
             c::IPPROTO_IP => endpoint.ip.set(tcp, name, value)?,
             c::IPPROTO_TCP if tcp => endpoint.tcp.set(name, value)?,
@@ -255,6 +261,9 @@ impl Inet {
             let n = value.len().min(bytes.len());
             value[..n].copy_from_slice(&bytes[..n]);
             return Ok(n);
+        }
+        if let Some(result) = self.get_raw(core, id, level, name, value) {
+            return result;
         }
         let endpoint = self.endpoint(core, id);
         let number = match (level, name) {

@@ -1,7 +1,7 @@
 //! UDP (RFC 768), straight between packets and rings: one copy in, one out.
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use smoltcp::wire::{IpProtocol, UdpPacket};
 use strait_abi::{
@@ -19,6 +19,7 @@ use super::{
     ip::{self, V4_HEADER, V6_HEADER},
     is_group,
     ports::spread,
+    raw::Way,
 };
 use crate::{core::Core, policy, socket::SocketId};
 
@@ -60,9 +61,12 @@ pub fn connect(shared: &mut Shared, core: &mut Core, id: SocketId, peer: SocketA
     }
     let state = core.sockets[id].state;
     match shared.endpoints[state].local {
+        None if core.sockets[id].kind == c::SOCK_RAW => {
+            shared.endpoints[state].local = Some(SocketAddr::new(source, 0))
+        }
         None => shared.bind(core, id, SocketAddr::new(source, 0))?,
         Some(local) if local.ip().is_unspecified() => {
-            shared.ports.narrow(UDP, local.port(), id, source);
+            shared.ports.narrow(core.sockets[id].protocol, local.port(), id, source);
             shared.endpoints[state].local = Some(SocketAddr::new(source, local.port()));
         }
         Some(_) => {}
@@ -160,7 +164,7 @@ impl Udp {
         for i in 0..self.turn.len() {
             let id = self.turn[i];
             let Some(socket) = core.sockets.get(id) else { continue };
-            if socket.protocol != UDP {
+            if socket.kind == c::SOCK_STREAM {
                 continue;
             }
             shared.endpoints[socket.state].dirty = false;
@@ -182,6 +186,26 @@ impl Udp {
         }
         self.turn.clear();
         more
+    }
+
+    /// Sends the first datagram in the tx ring, and tells what became of it. One
+    /// for which there is no buffer goes out later.
+    pub fn send(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) -> Result<(), Errno> {
+        let mut step = send_next(shared, core, id);
+        if matches!(step, Step::Unbound) {
+            shared.bind(core, id, SocketAddr::new(any(core, id), 0))?;
+            step = send_next(shared, core, id);
+        }
+        // Room for the next one is granted at the end of the turn.
+        self.touch(shared, core, id);
+        match step {
+            Step::Failed(errno) => Err(errno),
+            Step::Misbehaved(error) => {
+                core.punish(id, error);
+                Err(Errno::EPROTO)
+            }
+            Step::Empty | Step::Sent | Step::NoBuffer | Step::Unbound => Ok(()),
+        }
     }
 
     /// Sends the datagrams in the tx ring. Returns whether some are left.
@@ -244,7 +268,11 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
         return Step::NoBuffer;
     }
     let endpoint = &shared.endpoints[socket.state];
-    let Some(local) = endpoint.local else { return Step::Unbound };
+    let local = match endpoint.local {
+        Some(local) => local,
+        None if socket.kind == c::SOCK_RAW => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
+        None => return Step::Unbound,
+    };
     let session = &mut sessions[socket.session];
     let arena = &mut session.arena;
     // Both in one piece: most records are longer than that.
@@ -264,11 +292,11 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
             endpoint.peer.ok_or(Errno::EDESTADDRREQ)?
         } else {
             let to = destination(socket.domain, endpoint, decode_inet(name)?)?;
-            policy::may_send(&session.policy, UDP, to)?;
+            policy::may_send(&session.policy, socket.protocol, to)?;
             to
         };
         let (target, port) = (to.ip(), to.port());
-        if port == 0 {
+        if port == 0 && endpoint.raw.is_none() {
             return Err(Errno::EINVAL);
         }
         let (header, mut hops, mut tos) = if target.is_ipv4() {
@@ -305,6 +333,19 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
             tos = wishes.tos.unwrap_or(tos);
         }
         let (data, offset) = (record.data as usize, record.data_offset());
+        if let Some(raw) = &endpoint.raw {
+            let mut begin = [0; V4_HEADER];
+            let n = begin.len().min(data);
+            let _ = rings.tx.copy(offset, &mut begin[..n]);
+            raw.check(data, &begin, target)?;
+            let protocol = socket.protocol as u8;
+            let way = Way { source, target, protocol, hops, tos, identifier: local.port() };
+            let prefix = raw.prefix(target);
+            return links.emit_on(*now, route, prefix + data, |packet| {
+                let _ = rings.tx.copy(offset, &mut packet[prefix..]);
+                raw.complete(packet, &way);
+            });
+        }
         links.emit_on(*now, route, header + UDP_HEADER + data, |packet| {
             ip::write_header(packet, source, target, IpProtocol::Udp, hops);
             if tos != 0 {
@@ -331,7 +372,7 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
 }
 
 /// Puts a datagram into the client's ring; it is lost if there is no room.
-fn deliver(shared: &Shared, core: &mut Core, id: SocketId, from: SocketAddr, packet: &[u8], data: &[u8]) -> bool {
+pub fn deliver(shared: &Shared, core: &mut Core, id: SocketId, from: SocketAddr, packet: &[u8], data: &[u8]) -> bool {
     let socket = &core.sockets[id];
     let domain = socket.domain;
     let endpoint = &shared.endpoints[socket.state];

@@ -7,6 +7,7 @@ mod interfaces;
 mod ndp;
 mod options;
 mod policy;
+mod raw;
 mod tcp;
 mod udp;
 mod unix;
