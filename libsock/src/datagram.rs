@@ -189,7 +189,7 @@ impl Socket {
         data.each(0..data.len(), |at, part| tx.stage(header.data_offset() + at as u32, part)).ok_or(Errno::EIO)?;
         tx.commit(total);
         drop(tx);
-        if self.is_local() {
+        if self.is_local() || self.is_raw() {
             self.send_now()?;
         } else {
             self.doorbell();
@@ -200,6 +200,7 @@ impl Socket {
     /// What IP can carry over UDP; other families have their records' limit.
     fn longest_datagram(&self) -> usize {
         match self.family {
+            AF_INET | AF_INET6 if self.is_raw() => 65_535,
             AF_INET => 65_507,
             AF_INET6 => 65_527,
             _ => MAX_RECORD as usize,
@@ -222,7 +223,7 @@ impl Socket {
             match to.family() {
                 // Linux takes AF_UNSPEC for AF_INET.
                 Some(AF_UNSPEC) if self.family == AF_INET && to.as_bytes().len() >= 16 => {}
-                _ if to.to_inet()?.port() == 0 => return Err(Errno::EINVAL),
+                _ if to.to_inet()?.port() == 0 && !self.is_raw() => return Err(Errno::EINVAL),
                 Some(AF_INET6) if self.family == AF_INET => return Err(Errno::EAFNOSUPPORT),
                 _ => {}
             }

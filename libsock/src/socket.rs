@@ -11,7 +11,7 @@ use strait_abi::{
     address::{AF_INET, AF_INET6, AF_UNIX},
     net::{Handle, Request},
     session::status,
-    socket::{SO_ERROR, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET},
+    socket::{IPPROTO_ICMP, IPPROTO_ICMPV6, SO_ERROR, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET},
 };
 use strait_ring::paged::{ClientConsumer, ClientProducer, Slot};
 
@@ -85,6 +85,11 @@ impl Socket {
         });
         net.enter(&socket);
         Ok(socket)
+    }
+
+    /// A raw socket or one for ICMP: it has no port, and its sends fail at once.
+    pub fn is_raw(&self) -> bool {
+        self.is_inet() && (self.kind == SOCK_RAW || matches!(i32::from(self.protocol), IPPROTO_ICMP | IPPROTO_ICMPV6))
     }
 
     /// Takes over what a listener hands to its connections (Linux clones it).
