@@ -1,11 +1,11 @@
 //! What the engine and the families work on: sockets, sessions, links, time
 //! and randomness.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 
 use rand_chacha::{ChaCha12Rng, rand_core::Rng};
 use slab::Slab;
-use strait_abi::{Errno, policy::Policy, session::SessionRegion, session::status};
+use strait_abi::{Errno, policy::Policy, session::SessionRegion, session::status, vfs::token::Verifier};
 use strait_pd::Channel;
 use strait_ring::{
     Misbehaved, PAGE,
@@ -20,6 +20,10 @@ use crate::{
 
 /// One client.
 pub struct Session {
+    /// The client's name in the system description.
+    pub name: String,
+    /// Its user and group.
+    pub identity: (u32, u32),
     /// The channel to it.
     pub channel: Channel,
     /// The region shared with it.
@@ -42,12 +46,14 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(channel: Channel, region: SessionRegion, policy: Policy) -> Self {
+    pub fn new(name: &str, identity: (u32, u32), channel: Channel, region: SessionRegion, policy: Policy) -> Self {
         region.set_version();
         let places = policy.sockets.map_or(region.sockets(), |most| region.sockets().min(usize::from(most)));
         let mut arena = region.arena();
         arena.limit(policy.pages.map_or(usize::MAX, usize::from));
         Self {
+            name: name.into(),
+            identity,
             channel,
             region,
             arena,
@@ -97,6 +103,8 @@ pub struct Core {
     /// Some sockets may only be referred to by messages that nobody can
     /// receive.
     pub cycles: bool,
+    /// What believes tokens of `vfs_server`.
+    pub tokens: Option<Verifier>,
 }
 
 impl Core {

@@ -69,6 +69,9 @@ const CARRIER_INTERVAL: u64 = 100_000_000;
 /// is.
 const TIMER_SLACK: u64 = 1_000_000;
 
+/// User of the first client if the settings name none.
+const FIRST_ID: u32 = 1000;
+
 /// Why the server cannot start.
 #[derive(Debug)]
 pub enum StartError {
@@ -170,6 +173,7 @@ pub fn start(env: Environment) -> Result<NetServer, StartError> {
         counters: Counters::default(),
         orphans: Vec::new(),
         cycles: false,
+        tokens: tokens::verifier(&env)?,
     };
     let mut sessions = [None; strait_pd::MAX_CHANNELS];
     for region in &env.config.regions {
@@ -179,7 +183,8 @@ pub fn start(env: Environment) -> Result<NetServer, StartError> {
         let shared = SessionRegion::new(memory).ok_or(StartError::Region("of a session (`<client>_net`)"))?;
         sessions[channel.index()] = Some(core.sessions.len() as u8);
         let policy = policy::read(&env.config, client).map_err(StartError::Setting)?;
-        core.sessions.push(Session::new(channel, shared, policy));
+        let identity = identity(&env, client, core.sessions.len())?;
+        core.sessions.push(Session::new(client, identity, channel, shared, policy));
     }
     let (fixed, others) = settings::ipv4(&env)?;
     let dhcp = match &fixed {
@@ -222,6 +227,16 @@ pub fn start(env: Environment) -> Result<NetServer, StartError> {
         pd.notify(channel);
     }
     Ok(server)
+}
+
+/// User and group of a client, the `index`th: `identity.<client>` is `uid:gid`.
+fn identity(env: &Environment, client: &str, index: usize) -> Result<(u32, u32), StartError> {
+    let key = format!("identity.{client}");
+    let Some(text) = env.config.setting(&key) else {
+        return Ok((FIRST_ID + index as u32, FIRST_ID + index as u32));
+    };
+    let ids = text.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
+    ids.ok_or_else(|| StartError::Setting(format!("{key} = \"{text}\": not such as \"1000:1000\"")))
 }
 
 fn seed(pd: PdRef, channel: Channel) -> Option<[u8; 32]> {

@@ -311,6 +311,55 @@ fn names_have_the_lengths_of_linux() {
     assert_eq!(w.call(&Request::Bind { socket: v.socket.handle, address: &forged }), Err(Errno::EACCES));
 }
 
+/// The address of a path with a token.
+fn path(w: &World, client: &str, kind: u32, name: &[u8], node: u64) -> Vec<u8> {
+    let token = w.tokens.issue(kind, node, client);
+    let mut bytes = named(name);
+    bytes.resize(110, 0);
+    bytes.extend(token.node.to_ne_bytes());
+    bytes.extend(token.mac.to_ne_bytes());
+    bytes
+}
+
+#[test]
+fn names_in_the_file_system_are_believed_by_their_tokens() {
+    use strait_abi::vfs::token::{BIND, CONNECT};
+    let mut w = World::new();
+    let s = w.local_socket(CLIENT, c::SOCK_STREAM);
+    let bind = |w: &mut World, s: &Local, address: &[u8]| {
+        w.call_of(s.client, &Request::Bind { socket: s.socket.handle, address }).map(|_| ())
+    };
+    let connect = |w: &mut World, s: &Local, address: &[u8]| {
+        w.call_of(s.client, &Request::Connect { socket: s.socket.handle, address }).map(|_| ())
+    };
+    // For another client, or for something else.
+    for (client, kind) in [("second", BIND), ("client", CONNECT)] {
+        let wrong = path(&w, client, kind, b"/tmp/s", 9);
+        assert_eq!(bind(&mut w, &s, &wrong), Err(Errno::EACCES));
+    }
+    let own = path(&w, "client", BIND, b"/tmp/s", 9);
+    bind(&mut w, &s, &own).unwrap();
+    let name = w.call(&Request::LocalAddress { socket: s.socket.handle }).unwrap().1;
+    assert_eq!(name, named(b"/tmp/s\0"));
+    let t = w.local_socket(CLIENT, c::SOCK_STREAM);
+    assert_eq!(bind(&mut w, &t, &own), Err(Errno::EADDRINUSE));
+    w.call(&Request::Listen { socket: s.socket.handle, backlog: 1 }).unwrap();
+    let a = w.local_socket(SECOND, c::SOCK_STREAM);
+    let other = path(&w, "client", CONNECT, b"/tmp/s", 9);
+    assert_eq!(connect(&mut w, &a, &other), Err(Errno::EACCES));
+    // Whatever path it was found by.
+    let found = path(&w, "second", CONNECT, b"/link", 9);
+    let d = w.local_socket(SECOND, c::SOCK_DGRAM);
+    assert_eq!(connect(&mut w, &d, &found), Err(Errno::EPROTOTYPE));
+    connect(&mut w, &a, &found).unwrap();
+    let peer = w.call_of(SECOND, &Request::PeerAddress { socket: a.socket.handle }).unwrap().1;
+    assert_eq!(peer, named(b"/tmp/s\0"));
+    // A node that nobody is bound to any more.
+    w.close(&s);
+    let late = w.local_socket(SECOND, c::SOCK_STREAM);
+    assert_eq!(connect(&mut w, &late, &found), Err(Errno::ECONNREFUSED));
+}
+
 #[test]
 fn connections_are_queued_up_to_one_more_than_the_backlog() {
     let mut w = World::new();
@@ -509,8 +558,8 @@ fn identities_are_those_of_the_sessions() {
         let (_, value) = w.call_of(s.client, &request).unwrap();
         value.chunks(4).map(|c| u32::from_ne_bytes(c.try_into().unwrap())).collect::<Vec<_>>()
     };
-    assert_eq!(identity(&a), [1, 1, 1]);
-    assert_eq!(identity(&b), [2, 2, 2]);
+    assert_eq!(identity(&a), [1, 1000, 1000]);
+    assert_eq!(identity(&b), [2, 1001, 1001]);
     let s = w.local_socket(CLIENT, c::SOCK_STREAM);
     let request = Request::GetOption { socket: s.socket.handle, level: 1, name: c::SO_PEERCRED };
     assert_eq!(w.call(&request).unwrap().1, [0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255]);

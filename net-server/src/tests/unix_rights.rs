@@ -218,8 +218,8 @@ fn control_data_said_twice_counts_once() {
         put(&mut bytes, &mut used, Item { level: c::SOL_SOCKET, kind: c::SCM_CREDENTIALS, value: &value });
         bytes
     };
-    assert_eq!(wrong(&identity([1, 1, 1])), Err(Errno::EPERM));
-    wrong(&identity([2, 2, 2])).unwrap();
+    assert_eq!(wrong(&identity([1, 1000, 1000])), Err(Errno::EPERM));
+    wrong(&identity([2, 1001, 1001])).unwrap();
     assert_eq!(w.server.core.sessions[1].flying, 0);
     w.all_comes_back();
 }
@@ -362,6 +362,33 @@ fn a_client_that_begins_anew_leaves_what_flies_to_the_receiver() {
     let mut b = w.taken(CLIENT, got[0]);
     assert_eq!(w.get(&mut b), b"");
     assert_ne!(w.state(&b) & status::RDHUP, 0);
+    w.all_comes_back();
+}
+
+#[test]
+fn files_travel_as_tokens_and_are_released_when_nobody_takes_them() {
+    let mut w = World::new();
+    let (mut a, mut b) = w.connection(c::SOCK_STREAM);
+    let file = |w: &World, node: u64| {
+        let token = w.tokens.issue(strait_abi::vfs::token::FILE, node, "");
+        let half = |n: u64| [n as u32, (n >> 32) as u32];
+        [[strait_abi::rights::FILE; 1].as_slice(), &half(token.node), &half(token.mac)].concat()
+    };
+    let forged = [&[strait_abi::rights::FILE][..], &[7, 0, 7, 0]].concat();
+    assert_eq!(w.pass(&mut a, b"x", &forged), Err(Errno::EBADF));
+    let handle = u32::from(a.socket.handle);
+    let sent = [file(&w, 7), vec![handle]].concat();
+    w.pass(&mut a, b"x", &sent).unwrap();
+    // A peek leaves the token where it is.
+    assert_eq!(w.control(&b, true).0.len(), 1);
+    let (got, _) = w.control(&b, false);
+    assert_eq!((&got[..5], got.len()), (&sent[..5], 6));
+    assert_eq!(w.tokens.take_release(), None);
+    w.get(&mut b);
+    let sent = file(&w, 8);
+    w.pass(&mut a, b"x", &sent).unwrap();
+    w.close(&b);
+    assert_eq!(w.tokens.take_release(), Some(8));
     w.all_comes_back();
 }
 

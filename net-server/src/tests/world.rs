@@ -176,6 +176,8 @@ pub struct World {
     /// Frames that the server sent to the peer.
     pub seen: Vec<Vec<u8>>,
     pub second: SessionRegion,
+    /// What vfs_server does.
+    pub tokens: strait_abi::vfs::token::Issuer,
     /// Decides about each frame: how many times it arrives.
     pub fate: Box<dyn FnMut() -> usize>,
     late: Option<Vec<u8>>,
@@ -227,6 +229,8 @@ impl World {
         regions.push(("client_net", memory));
         let second = leak_for_tests(bytes);
         regions.push(("second_net", second));
+        let tokens = leak_for_tests(strait_abi::vfs::token::REGION_BYTES);
+        regions.push((strait_abi::vfs::token::REGION, tokens));
         let config = PdConfig {
             name: "net_server".to_string(),
             regions: regions
@@ -279,6 +283,7 @@ impl World {
             peer: Peer { interface, port, sockets: SocketSet::new(vec![]) },
             session: SessionRegion::new(memory).unwrap(),
             second: SessionRegion::new(second).unwrap(),
+            tokens: strait_abi::vfs::token::Issuer::new(tokens, [3, 4]).unwrap(),
             fate: Box::new(|| 1),
             seen: vec![],
             late: None,

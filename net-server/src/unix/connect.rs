@@ -80,7 +80,7 @@ impl Unix {
             return Err(Errno::EINVAL);
         }
         endpoint.listening = true;
-        endpoint.peer_credentials = Some(Credentials::of(session));
+        endpoint.peer_credentials = Some(Credentials::of(core, session));
         core.set_status(id, 0);
         Ok(())
     }
@@ -118,7 +118,7 @@ impl Unix {
         let (name, credentials) = (self.endpoints[state].address, self.endpoints[state].peer_credentials);
         let (passes, ends) =
             (self.endpoints[state].pass_credentials, [self.as_peer(core, id), self.as_peer(core, new)]);
-        let own = Credentials::of(core.sockets[id].session);
+        let own = Credentials::of(core, core.sockets[id].session);
         let endpoint = self.endpoint(core, new);
         endpoint.address = name;
         endpoint.connected = true;
@@ -277,7 +277,7 @@ impl Unix {
         let (session, stream) = (core.sockets[id].session, core.sockets[id].kind == c::SOCK_STREAM);
         let credentials = stream && self.endpoint(core, id).pass_credentials;
         let from = match self.peer(core, id) {
-            Some(peer) => Some(Credentials::of(core.sockets[peer].session)),
+            Some(peer) => Some(Credentials::of(core, core.sockets[peer].session)),
             None => self.endpoint(core, id).peer_credentials,
         };
         let taken = self
@@ -294,7 +294,8 @@ impl Unix {
             self.refresh(core, id);
             return (used, 0);
         };
-        let mut control = control.unwrap_or(Control { rights: alloc::vec::Vec::new(), from: Credentials::of(session) });
+        let mut control =
+            control.unwrap_or(Control { rights: alloc::vec::Vec::new(), from: Credentials::of(core, session) });
         let used = control.give(core, session, peek, credentials, into);
         if peek {
             if let Some((mark, _)) = self.next_mark(core, id) {

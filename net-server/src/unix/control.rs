@@ -16,8 +16,8 @@ use strait_abi::{
 
 use crate::{core::Core, share::Flight};
 
-/// Who a client is (`struct ucred`). Every session is a user of its own, by
-/// its place in the system description.
+/// Who a client is (`struct ucred`): its place in the system description, as a
+/// process, and the user and group that the settings make it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Credentials {
     pub process: u32,
@@ -29,9 +29,9 @@ impl Credentials {
     /// Bytes of a `struct ucred`.
     pub const BYTES: usize = 12;
 
-    pub fn of(session: usize) -> Self {
-        let number = session as u32 + 1;
-        Self { process: number, user: number, group: number }
+    pub fn of(core: &Core, session: usize) -> Self {
+        let (user, group) = core.sessions.get(session).map_or((u32::MAX, u32::MAX), |s| s.identity);
+        Self { process: session as u32 + 1, user, group }
     }
 
     pub fn to_bytes(self) -> [u8; Self::BYTES] {
@@ -61,8 +61,8 @@ pub struct Control {
 
 impl Control {
     /// Nothing but who sends.
-    pub fn plain(session: usize) -> Self {
-        Self { rights: Vec::new(), from: Credentials::of(session) }
+    pub fn plain(core: &Core, session: usize) -> Self {
+        Self { rights: Vec::new(), from: Credentials::of(core, session) }
     }
 
     /// Takes what a client of `session` sends. EBADF for a handle that it has
@@ -70,7 +70,7 @@ impl Control {
     /// control data, ETOOMANYREFS if too many of its descriptors are on their
     /// way.
     pub fn take(core: &mut Core, session: usize, bytes: &[u8]) -> Result<Self, Errno> {
-        let mut control = Self::plain(session);
+        let mut control = Self::plain(core, session);
         for item in items(bytes) {
             let taken = item.and_then(|item| control.take_item(core, session, item));
             if let Err(errno) = taken {

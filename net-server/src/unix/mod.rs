@@ -176,7 +176,7 @@ impl Family for Unix {
             let endpoint = self.endpoint(core, id);
             endpoint.connected = stream;
             endpoint.peer = Some(peer);
-            endpoint.peer_credentials = Some(Credentials::of(session));
+            endpoint.peer_credentials = Some(Credentials::of(core, session));
         }
         for id in [first, second] {
             self.settle_one(core, id);

@@ -181,7 +181,7 @@ impl Unix {
         let offset = RecordHeader::BYTES as u32 + u32::from(record.header.address).next_multiple_of(8);
         let session = core.sockets[id].session;
         if record.header.control == 0 {
-            return Ok(Control::plain(session));
+            return Ok(Control::plain(core, session));
         }
         let (control, len) = Self::part::<MAX_CONTROL>(core, id, offset, record.header.control).ok_or(Errno::EPROTO)?;
         Control::take(core, session, &control[..len])
