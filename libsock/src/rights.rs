@@ -23,14 +23,16 @@ use strait_abi::{
         MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_PEEK, SCM_CREDENTIALS, SCM_RIGHTS, SO_ACCEPTCONN, SO_DOMAIN, SO_PASSCRED,
         SO_PEERCRED, SO_PROTOCOL, SO_TYPE, SOL_SOCKET,
     },
-    vfs,
+    vfs::{self, token::Token},
 };
 use strait_ring::paged::{ClientConsumer, ClientProducer};
+use zerocopy::{FromZeros, IntoBytes};
 
 use crate::{
     Process,
     control::{Extra, put},
     descriptor::Object,
+    file::OpenFile,
     posix::Received,
     session::Net,
     socket::Socket,
@@ -38,8 +40,8 @@ use crate::{
 
 /// Bytes of a whole `sockaddr_un`; a token follows in what the server gets.
 const SOCKADDR: usize = 110;
-/// Permissions of a socket node, before the umask (Linux: those of the socket).
-const NODE_MODE: u32 = 0o777;
+/// Bytes of a token before number and code, which alone travel.
+const KIND: usize = 8;
 /// Bytes of a `struct ucred`.
 const CREDENTIALS: usize = 12;
 
@@ -274,14 +276,21 @@ impl Process {
         }
     }
 
-    /// The token of an open file that goes to another client.
-    fn export(&self, _object: &Object) -> Result<[u8; TOKEN_BYTES], Errno> {
-        Err(Errno::EINVAL)
+    /// The token of an open file that goes to another client. EINVAL for what
+    /// is no file.
+    fn export(&self, object: &Object) -> Result<[u8; TOKEN_BYTES], Errno> {
+        let Object::File(file) = object else { return Err(Errno::EINVAL) };
+        let mut token = Token::new_zeroed();
+        file.export(self.waiter(), token.as_mut_bytes())?;
+        Ok(travelling(&token))
     }
 
     /// The open file that a token stands for.
-    fn import(&self, _token: &[u8; TOKEN_BYTES]) -> Result<Object, Errno> {
-        Err(Errno::EBADF)
+    fn import(&self, bytes: &[u8; TOKEN_BYTES]) -> Result<Object, Errno> {
+        let mut token = Token { kind: vfs::token::FILE, ..Token::default() };
+        token.as_mut_bytes()[KIND..].copy_from_slice(bytes);
+        let file = OpenFile::import(self.vfs()?, self.waiter(), token.as_bytes())?;
+        Ok(Object::File(Rc::new(file)))
     }
 
     /// The address as the server gets it: that of a name in the file system
@@ -291,13 +300,7 @@ impl Process {
     pub(crate) fn address_to(&self, socket: &Socket, address: &Address) -> Result<Address, Errno> {
         match path_of(address).filter(|_| socket.is_local()) {
             None => Ok(*address),
-            Some(path) => {
-                let directory = vfs::ROOT;
-                with_token(
-                    address,
-                    self.socket_node(path, |path, into| vfs::Request::FindSocket { directory, path, into })?,
-                )
-            }
+            Some(path) => with_token(address, &self.socket_token(path).map_err(without_files)?),
         }
     }
 
@@ -308,29 +311,26 @@ impl Process {
         };
         let Some(path) = path_of(address) else { return bind(address) };
         // Linux makes the node first, and takes it away if the socket has a name.
-        let (directory, mode) = (vfs::ROOT, NODE_MODE);
-        let token = self
-            .socket_node(path, |path, into| vfs::Request::MakeSocket { directory, path, mode, into })
-            .map_err(|e| if e == Errno::EEXIST { Errno::EADDRINUSE } else { e })?;
-        with_token(address, token).and_then(|address| bind(&address)).inspect_err(|_| {
-            if let Ok(vfs) = self.vfs()
-                && let Ok(path) = vfs.path(path)
-            {
-                let _ = vfs.call(self.waiter(), vfs::Request::Unlink { directory, path, flags: 0 });
-            }
+        let token = self.socket_token_make(path).map_err(|e| match e {
+            Errno::EEXIST => Errno::EADDRINUSE,
+            e => without_files(e),
+        })?;
+        with_token(address, &token).and_then(|address| bind(&address)).inspect_err(|_| {
+            let _ = self.unlink(path);
         })
     }
+}
 
-    /// Makes an operation that gives a token for a path.
-    fn socket_node(
-        &self,
-        path: &[u8],
-        request: impl FnOnce(vfs::Buffer, vfs::Buffer) -> vfs::Request,
-    ) -> Result<vfs::token::Token, Errno> {
-        let vfs = self.vfs().map_err(|_| Errno::ENOENT)?;
-        let path = vfs.path(path)?;
-        vfs.token(self.waiter(), |into| request(path, into))
-    }
+/// A process without a session with `vfs_server` finds no path.
+fn without_files(errno: Errno) -> Errno {
+    if errno == Errno::ENOSYS { Errno::ENOENT } else { errno }
+}
+
+/// Number and code of a token: its kind is clear from where it is shown.
+fn travelling(token: &Token) -> [u8; TOKEN_BYTES] {
+    let mut bytes = [0; TOKEN_BYTES];
+    bytes.copy_from_slice(&token.as_bytes()[KIND..]);
+    bytes
 }
 
 impl Socket {
@@ -346,7 +346,7 @@ fn path_of(address: &Address) -> Option<&[u8]> {
     (address.family() == Some(strait_abi::address::AF_UNIX) && !path.is_empty()).then_some(path)
 }
 
-fn with_token(address: &Address, token: vfs::token::Token) -> Result<Address, Errno> {
+fn with_token(address: &Address, token: &[u8; KIND + TOKEN_BYTES]) -> Result<Address, Errno> {
     let name = address.as_bytes();
     if name.len() > SOCKADDR {
         return Err(Errno::EINVAL);
@@ -355,7 +355,6 @@ fn with_token(address: &Address, token: vfs::token::Token) -> Result<Address, Er
     let bytes = whole.resize(SOCKADDR + TOKEN_BYTES)?;
     bytes.fill(0);
     bytes[..name.len()].copy_from_slice(name);
-    bytes[SOCKADDR..SOCKADDR + 8].copy_from_slice(&token.node.to_ne_bytes());
-    bytes[SOCKADDR + 8..].copy_from_slice(&token.mac.to_ne_bytes());
+    bytes[SOCKADDR..].copy_from_slice(&token[KIND..]);
     Ok(whole)
 }

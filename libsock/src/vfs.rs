@@ -20,7 +20,6 @@ use strait_abi::{
     vfs::{
         Buffer, Command, Completion, DATA, ENTRIES, Handle, PATH_MAX, Receiver, Request, STAT_BYTES, Sender, Stat,
         VERSION, VfsRegion,
-        token::{TOKEN_BYTES, Token},
     },
 };
 use strait_pd::{Channel, PdRef};
@@ -252,15 +251,6 @@ impl Vfs {
     /// Makes an operation that gives nothing.
     pub fn run(&self, waiter: &Waiter, request: Request) -> Result<(), Errno> {
         self.call(waiter, request).map(drop)
-    }
-
-    /// Makes an operation that gives a [`Token`].
-    pub fn token(&self, waiter: &Waiter, request: impl FnOnce(Buffer) -> Request) -> Result<Token, Errno> {
-        let at = DATA + RESULT;
-        self.call(waiter, request(Buffer { offset: at as u32, len: TOKEN_BYTES as u32 }))?;
-        let mut token = Token::new_zeroed();
-        self.memory().read(at, token.as_mut_bytes()).ok_or(Errno::EIO)?;
-        Ok(token)
     }
 
     /// Makes an operation and waits for its end. EIO if the server has lost

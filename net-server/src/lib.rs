@@ -231,12 +231,12 @@ pub fn start(env: Environment) -> Result<NetServer, StartError> {
 
 /// User and group of a client, the `index`th: `identity.<client>` is `uid:gid`.
 fn identity(env: &Environment, client: &str, index: usize) -> Result<(u32, u32), StartError> {
-    let key = format!("identity.{client}");
+    let key = alloc::format!("identity.{client}");
     let Some(text) = env.config.setting(&key) else {
         return Ok((FIRST_ID + index as u32, FIRST_ID + index as u32));
     };
     let ids = text.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
-    ids.ok_or_else(|| StartError::Setting(format!("{key} = \"{text}\": not such as \"1000:1000\"")))
+    ids.ok_or_else(|| StartError::Setting(alloc::format!("{key} = \"{text}\": not such as \"1000:1000\"")))
 }
 
 fn seed(pd: PdRef, channel: Channel) -> Option<[u8; 32]> {

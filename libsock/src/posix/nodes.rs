@@ -299,7 +299,6 @@ impl Process {
 
     /// Makes a socket node for bind(2), and gives the token that proves it to
     /// `net_server`. EEXIST if the name is there.
-    #[allow(dead_code)]
     pub(crate) fn socket_token_make(&self, path: &[u8]) -> Result<[u8; TOKEN_BYTES], Errno> {
         let (directory, vfs) = (self.directory(AT_FDCWD, path)?, self.vfs()?);
         let (path, mode) = (vfs.path(path)?, self.masked(0o777));
@@ -310,7 +309,6 @@ impl Process {
     /// Finds the socket node at `path` for connect(2), and gives the token that
     /// proves the right to it to `net_server`. ECONNREFUSED if it is another
     /// kind of file.
-    #[allow(dead_code)]
     pub(crate) fn socket_token(&self, path: &[u8]) -> Result<[u8; TOKEN_BYTES], Errno> {
         let (directory, vfs) = (self.directory(AT_FDCWD, path)?, self.vfs()?);
         let path = vfs.path(path)?;
@@ -319,7 +317,7 @@ impl Process {
     }
 
     /// A token for an open file, to be carried to another process.
-    #[allow(dead_code)]
+    #[cfg(test)]
     pub(crate) fn export_file(&self, fd: Fd) -> Result<[u8; TOKEN_BYTES], Errno> {
         let mut token = [0; TOKEN_BYTES];
         self.regular(fd)?.export(self.waiter(), &mut token)?;
@@ -327,7 +325,7 @@ impl Process {
     }
 
     /// Opens the file that another process gave a token for.
-    #[allow(dead_code)]
+    #[cfg(test)]
     pub(crate) fn import_file(&self, token: &[u8], close_on_exec: bool) -> Result<Fd, Errno> {
         self.table().borrow_mut().check_free()?;
         let file = OpenFile::import(self.vfs()?, self.waiter(), token)?;
