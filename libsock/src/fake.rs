@@ -71,6 +71,8 @@ pub struct Server {
     /// What connect gives.
     pub connect: Result<(), Errno>,
     pub name_servers: Vec<u8>,
+    /// What Interface lists.
+    pub interfaces: Vec<Vec<u8>>,
     /// What the next ReceiveControl gives.
     pub control: Vec<u8>,
     /// What ReceiveUrgent gives; EAGAIN without one.
@@ -97,6 +99,7 @@ impl Fake {
             room: PAGE as u32,
             connect: Ok(()),
             name_servers: vec![],
+            interfaces: vec![],
             control: vec![],
             urgent: None,
             requests: vec![],
@@ -402,6 +405,10 @@ impl Server {
                 bytes.extend_from_slice(&error.to_ne_bytes());
             }
             Request::GetOption { .. } => return Err(Errno::ENOPROTOOPT),
+            Request::Interface { at } => {
+                bytes.extend(self.interfaces.get(usize::from(at)).into_iter().flatten());
+                return Ok(self.interfaces.len() as u32);
+            }
             Request::NameServers => bytes.extend_from_slice(&self.name_servers),
             Request::Random { bytes: n } => bytes.extend((0..n).map(|i| (i as u8).wrapping_mul(37) ^ 0x5a)),
             _ => {}

@@ -12,6 +12,7 @@
 mod control;
 mod description;
 mod files;
+mod interfaces;
 pub(crate) mod io;
 mod message;
 pub(crate) mod nodes;
@@ -21,6 +22,7 @@ mod sockets;
 
 pub use crate::descriptor::{DEFAULT_LIMIT, Fd};
 pub use crate::file::RawEntry;
+pub use interfaces::InterfaceAddress;
 pub use message::Received;
 pub use poll::PollFd;
 pub use strait_abi::{address::*, socket::*};

@@ -4,6 +4,7 @@ mod calls;
 mod descriptors;
 mod events;
 mod files;
+mod interfaces;
 mod messages;
 mod model;
 mod urgent;

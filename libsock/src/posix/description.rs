@@ -6,7 +6,10 @@ use strait_abi::{
     Errno,
     net::{MAX_OPTION, Request},
     session::status,
-    socket::{FIONREAD, O_APPEND, O_NONBLOCK, O_RDWR, POLLIN, POLLOUT, POLLRDNORM, POLLWRBAND, POLLWRNORM, SIOCATMARK},
+    socket::{
+        FIONREAD, O_APPEND, O_NONBLOCK, O_RDWR, POLLIN, POLLOUT, POLLRDNORM, POLLWRBAND, POLLWRNORM, SIOCATMARK,
+        SIOCGIFCONF,
+    },
     vfs::{Stat, mode},
 };
 
@@ -49,7 +52,7 @@ impl Description for Socket {
         self.watchers.remove(watch, key);
     }
 
-    fn ioctl(&self, _: &Process, request: u32, argument: &mut [u8]) -> Result<i32, Errno> {
+    fn ioctl(&self, process: &Process, request: u32, argument: &mut [u8]) -> Result<i32, Errno> {
         if request == FIONREAD {
             if self.listening.get() {
                 return Err(Errno::EINVAL);
@@ -62,6 +65,10 @@ impl Description for Socket {
             let there = self.mark_distance() == Some(0);
             *argument.first_chunk_mut().ok_or(Errno::EFAULT)? = u32::from(there).to_ne_bytes();
             return Ok(0);
+        }
+        // `argument` is the buffer itself: its answer has no fixed size.
+        if request == SIOCGIFCONF {
+            return process.interface_configuration(argument).map(|n| n as i32);
         }
         let given = &argument[..argument.len().min(MAX_OPTION)];
         let mut answer = [0; MAX_OPTION];
