@@ -24,7 +24,7 @@ use strait_abi::{
 };
 use strait_pd::{Channel, PdRef};
 use strait_ring::{PAGE, SharedMemory, arena::Arena};
-use zerocopy::{FromBytes, FromZeros, IntoBytes};
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::{object::Watchers, wait::Waiter};
 
