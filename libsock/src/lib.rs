@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`posix`] | descriptor calls with the errors of Linux: ports of existing code, and the base of the rest |
 //! | [`Process::wait_events`] | servers that run an event loop over many sockets |
+//! | [`aio`] | async tasks: the types of `net`, awaited, and an executor that sleeps on the PD's channels |
 //! | [`callbacks`] | components that live in their `notified` handler: connected, recv, ... per socket |
 //! | [`net`] | `TcpStream`, `TcpListener`, `UdpSocket` as in `std::net` |
 //! | [`fs`] | `File` as in `std::fs` |
@@ -27,6 +28,7 @@
 
 extern crate alloc;
 
+pub mod aio;
 pub mod callbacks;
 mod control;
 mod counters;

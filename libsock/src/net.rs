@@ -29,6 +29,31 @@ use crate::{
     posix::{Fd, PollFd},
 };
 
+/// What owns a descriptor of a process.
+pub trait Descriptor {
+    /// The process.
+    fn process(&self) -> &Process;
+
+    /// The descriptor, which stays its property.
+    fn fd(&self) -> Fd;
+}
+
+macro_rules! descriptor {
+    ($($type:ty),*) => {$(
+        impl Descriptor for $type {
+            fn process(&self) -> &Process {
+                &self.0.process
+            }
+
+            fn fd(&self) -> Fd {
+                self.0.fd
+            }
+        }
+    )*};
+}
+
+descriptor!(TcpListener, TcpStream, UdpSocket);
+
 /// A descriptor that is closed when it goes away.
 struct Owned {
     process: Process,

@@ -8,6 +8,7 @@ use strait_pd::{ChannelSet, ConfigError, Environment, PdRef};
 use strait_ring::{SharedMemory, signal::Signal};
 
 use crate::{
+    aio::Reactor,
     callbacks::Dispatcher,
     descriptor::{Fd, Object, Table},
     posix::nodes::Files,
@@ -35,6 +36,7 @@ struct Inner {
     name: String,
     names: RefCell<Names>,
     dispatcher: Rc<Dispatcher>,
+    reactor: Reactor,
 }
 
 /// Why a process cannot be made of an environment.
@@ -107,6 +109,7 @@ impl Process {
             name: env.config.name.clone(),
             names: RefCell::default(),
             dispatcher: Rc::default(),
+            reactor: Reactor::default(),
         })))
     }
 
@@ -165,6 +168,10 @@ impl Process {
 
     pub(crate) fn table(&self) -> &RefCell<Table> {
         &self.0.table
+    }
+
+    pub(crate) fn reactor(&self) -> &Reactor {
+        &self.0.reactor
     }
 
     pub(crate) fn dispatcher(&self) -> &Rc<Dispatcher> {

@@ -33,6 +33,7 @@ use core::{
 };
 
 use domain::base::Rtype;
+use futures_util::FutureExt;
 use strait_abi::{
     Address, Errno,
     address::{AF_INET, AF_INET6},
@@ -44,22 +45,23 @@ use strait_abi::{
 pub mod addrinfo;
 mod cache;
 mod hosts;
-mod lookup;
-mod message;
+pub(crate) mod lookup;
+pub(crate) mod message;
 mod select;
 mod services;
 
+pub(crate) use self::lookup::Outcome;
 use self::{
     cache::Cache,
-    lookup::{Action, Lookup, Outcome},
+    lookup::{Action, Lookup},
     message::{DnsName, ENTROPY, Verdict, parse_servers},
 };
 use crate::{Process, posix::Fd};
 
 /// Datagrams that are looked at for one question: forged ones are dropped, but
 /// not for ever.
-const MAX_ANSWERS: usize = 100;
-const PORT: u16 = 53;
+pub(crate) const MAX_ANSWERS: usize = 100;
+pub(crate) const PORT: u16 = 53;
 /// Bytes of a file of names that are read.
 const MAX_FILE: usize = 64 * 1024;
 
@@ -203,7 +205,8 @@ impl Process {
         if address.is_loopback() {
             return Ok(alloc::vec!["localhost".to_string()]);
         }
-        match self.ask_servers(message::reverse_name(address)?, Rtype::PTR)? {
+        let asked = self.ask_servers(message::reverse_name(address)?, Rtype::PTR, async |lookup| self.drive(lookup));
+        match asked.now_or_never().unwrap_or(Err(ResolveError::TimedOut))? {
             Outcome::Found(records) => Ok(records.names),
             Outcome::Absent { .. } => Err(ResolveError::NotFound),
         }
@@ -216,6 +219,18 @@ impl Process {
 
     /// The addresses of a host that is no address in text.
     pub(crate) fn host(&self, host: &str, kinds: Kinds) -> Result<Host, ResolveError> {
+        // What blocks is never pending.
+        let ready = self.host_with(host, kinds, async |lookup| self.drive(lookup));
+        ready.now_or_never().unwrap_or(Err(ResolveError::TimedOut))
+    }
+
+    /// The same; `drive` carries look-ups out.
+    pub(crate) async fn host_with(
+        &self,
+        host: &str,
+        kinds: Kinds,
+        drive: impl AsyncFn(Lookup) -> (Lookup, Result<Outcome, ResolveError>),
+    ) -> Result<Host, ResolveError> {
         let name = message::name(host)?;
         if let Some(found) = local(self, host, kinds) {
             return Ok(found);
@@ -229,7 +244,7 @@ impl Process {
             if !wanted {
                 continue;
             }
-            match self.ask_servers(name.clone(), kind) {
+            match self.ask_servers(name.clone(), kind, &drive).await {
                 Ok(Outcome::Found(records)) => {
                     addresses.extend(records.addresses);
                     canonical = records.canonical;
@@ -246,11 +261,16 @@ impl Process {
         Ok((addresses, if canonical.is_empty() { host.trim_end_matches('.').into() } else { canonical }))
     }
 
-    /// Asks the name servers, or the memory of what they said.
-    fn ask_servers(&self, name: DnsName, kind: Rtype) -> Result<Outcome, ResolveError> {
+    /// Asks the memory of what name servers said, or the servers themselves.
+    async fn ask_servers(
+        &self,
+        name: DnsName,
+        kind: Rtype,
+        drive: impl AsyncFn(Lookup) -> (Lookup, Result<Outcome, ResolveError>),
+    ) -> Result<Outcome, ResolveError> {
         let key = name.as_slice().to_vec();
-        let now = |process: &Self| crate::process::nanos(process.now());
-        if let Some(known) = self.names().borrow().cache.get(&key, kind.to_int(), now(self)) {
+        let now = || crate::process::nanos(self.now());
+        if let Some(known) = self.names().borrow().cache.get(&key, kind.to_int(), now()) {
             return Ok(known.clone());
         }
         let mut servers = self.name_servers()?;
@@ -259,19 +279,28 @@ impl Process {
         {
             servers[..=at].rotate_right(1);
         }
-        let mut lookup = Lookup::new(name, kind, servers);
+        let (lookup, outcome) = drive(Lookup::new(name, kind, servers)).await;
+        let outcome = outcome?;
+        let mut names = self.names().borrow_mut();
+        names.server = lookup.server();
+        names.cache.put(&key, kind.to_int(), now(), &outcome);
+        Ok(outcome)
+    }
+
+    /// What a look-up does next.
+    pub(crate) fn next_action(&self, lookup: &mut Lookup) -> Result<Action, ResolveError> {
+        let mut entropy = [0; ENTROPY];
+        self.getentropy(&mut entropy)?;
+        Ok(lookup.next(&entropy))
+    }
+
+    /// Carries a look-up out.
+    fn drive(&self, mut lookup: Lookup) -> (Lookup, Result<Outcome, ResolveError>) {
         loop {
-            let mut entropy = [0; ENTROPY];
-            self.getentropy(&mut entropy)?;
-            match lookup.next(&entropy) {
-                Action::Done(result) => {
-                    let outcome = result?;
-                    let mut names = self.names().borrow_mut();
-                    names.server = lookup.server();
-                    names.cache.put(&key, kind.to_int(), now(self), &outcome);
-                    return Ok(outcome);
-                }
-                Action::Ask { server, tcp, wait } => {
+            match self.next_action(&mut lookup) {
+                Err(e) => return (lookup, Err(e)),
+                Ok(Action::Done(result)) => return (lookup, result),
+                Ok(Action::Ask { server, tcp, wait }) => {
                     let result = self.ask(&lookup, server, tcp, wait);
                     lookup.heard(result);
                 }
@@ -405,7 +434,7 @@ impl Process {
 }
 
 /// An address in text, IPv6 also in brackets.
-fn literal(host: &str) -> Option<IpAddr> {
+pub(crate) fn literal(host: &str) -> Option<IpAddr> {
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     match bare {
         Some(v6) => v6.parse::<Ipv6Addr>().ok().map(IpAddr::V6),

@@ -43,6 +43,11 @@ impl Waiter {
         self.own.set(own);
     }
 
+    /// Whether a sleep can end by time.
+    pub fn has_timer(&self) -> bool {
+        self.timer.is_some()
+    }
+
     /// The deadline that is `timeout` nanoseconds away.
     pub fn deadline(&self, timeout: Option<u64>) -> Option<Deadline> {
         timeout.map(|t| self.pd.now().saturating_add(t))

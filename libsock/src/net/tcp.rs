@@ -29,7 +29,7 @@ pub enum Shutdown {
 }
 
 /// A connection.
-pub struct TcpStream(Owned);
+pub struct TcpStream(pub(super) Owned);
 
 impl TcpStream {
     /// Connects to the first address that answers.
@@ -51,6 +51,16 @@ impl TcpStream {
         process.connect(owned.fd, &Address::from(*to))?;
         process.set_timeout(owned.fd, SO_SNDTIMEO, None)?;
         Ok(Self(owned))
+    }
+
+    /// Begins to connect, without waiting for the end.
+    pub(crate) fn begin_connect(process: &Process, to: &SocketAddr) -> Result<Self, Errno> {
+        let owned = Owned::new(process, to, SOCK_STREAM)?;
+        process.set_nonblocking(owned.fd, true)?;
+        match process.connect(owned.fd, &Address::from(*to)) {
+            Ok(()) | Err(Errno::EINPROGRESS) => Ok(Self(owned)),
+            Err(e) => Err(e),
+        }
     }
 
     /// Its descriptor, which stays its property.
@@ -199,7 +209,7 @@ impl WriteReady for TcpStream {
 }
 
 /// A socket that takes in connections.
-pub struct TcpListener(Owned);
+pub struct TcpListener(pub(super) Owned);
 
 impl TcpListener {
     /// Listens at the first address that can be bound (with SO_REUSEADDR, as

@@ -11,7 +11,7 @@ use super::{Error, Owned, ToAddresses, each};
 use crate::{Process, posix::Fd};
 
 /// A socket for datagrams.
-pub struct UdpSocket(Owned);
+pub struct UdpSocket(pub(super) Owned);
 
 impl UdpSocket {
     /// A socket at the first address that can be bound.
