@@ -21,6 +21,7 @@ mod engine;
 mod family;
 mod hash;
 mod inet;
+mod interfaces;
 mod link;
 mod policy;
 mod settings;
@@ -39,8 +40,7 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 use slab::Slab;
-use smoltcp::wire::EthernetAddress;
-use strait_abi::{Errno, entropy, eth, log::Logger, net, net::Request, session::SessionRegion, timer};
+use strait_abi::{Errno, entropy, log::Logger, net, net::Request, session::SessionRegion, timer};
 use strait_pd::{Channel, ChannelSet, Component, ConfigError, Environment, MESSAGE_BYTES, Message, PdRef};
 use strait_ring::{
     SharedMemory,
@@ -50,8 +50,9 @@ use strait_ring::{
 use crate::{
     core::{Core, Counters, Session},
     family::Registry,
+    interfaces::link_of,
     link::{
-        ETH_INDEX, Input, Ipv4Config, Links,
+        ETH_INDEX, Input, Links,
         dhcp::{self, Dhcp},
         eth::{EthRx, EthTx},
     },
@@ -259,30 +260,7 @@ fn seed(pd: PdRef, channel: Channel) -> Option<[u8; 32]> {
     None
 }
 
-fn link_of(pd: PdRef, channel: Channel) -> Option<(EthernetAddress, bool, usize)> {
-    let mut message = Message::new(eth::GET_LINK);
-    pd.call(channel, &mut message);
-    let &[mac, up, mtu] = message.words().first_chunk::<3>()?;
-    let mac = EthernetAddress::from_bytes(&mac.to_le_bytes()[..6]);
-    // RFC 791: every host takes 576 bytes; a buffer holds 2048 with header.
-    let mtu = usize::try_from(mtu).ok()?.clamp(576, 1500);
-    mac.is_unicast().then_some((mac, up != 0, mtu))
-}
-
 impl NetServer {
-    fn configure(&mut self, config: Option<Ipv4Config>) {
-        match &config {
-            Some(c) => {
-                self.log.line(format_args!("eth0 has {}, gateway {:?}, name servers {:?}", c.address, c.gateway, c.dns))
-            }
-            None => self.log.line(format_args!("eth0 has no address")),
-        }
-        self.core.links.set_ipv4(self.core.now, config);
-        for family in self.families.iter_mut() {
-            family.addresses_changed(&mut self.core);
-        }
-    }
-
     /// Takes in frames. Returns whether there may be more.
     fn receive(&mut self) -> bool {
         for _ in 0..FRAMES_PER_ROUND {
@@ -305,29 +283,6 @@ impl NetServer {
             }
         }
         true
-    }
-
-    /// Tells of what happened to the addresses.
-    #[cold]
-    fn addresses(&mut self) {
-        let links = &mut self.core.links;
-        links.changed = false;
-        for address in ::core::mem::take(&mut links.duplicates) {
-            self.log.line(format_args!("eth0: another host has {address}"));
-        }
-        let six: Vec<_> = links.ipv6.valid().map(|a| a.cidr).collect();
-        let (up, running) = links.state();
-        let state = if !up {
-            "down"
-        } else if !running {
-            "without carrier"
-        } else {
-            "up"
-        };
-        self.log.line(format_args!("eth0 is {state}, IPv6 {six:?}"));
-        for family in self.families.iter_mut() {
-            family.addresses_changed(&mut self.core);
-        }
     }
 
     fn loopback(&mut self) -> bool {
@@ -391,23 +346,6 @@ impl NetServer {
             }
         }
         self.rx.arm() || self.awake != 0
-    }
-
-    /// Asks the driver whether there is a carrier, and acts on a change.
-    #[cold]
-    fn ask_carrier(&mut self) {
-        self.carrier = u64::MAX;
-        self.asked = self.core.now;
-        let Some((_, running, _)) = link_of(self.pd, self.driver) else { return };
-        let (up, before) = self.core.links.state();
-        if running == before {
-            return;
-        }
-        self.core.links.set_state(self.core.now, up, running);
-        // What the lease says may not hold where the link leads now.
-        if running && let Some(dhcp) = &mut self.dhcp {
-            dhcp.restart(self.core.now);
-        }
     }
 
     fn timers(&mut self) {

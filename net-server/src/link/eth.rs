@@ -159,8 +159,10 @@ pub struct EthTx {
     buffers: Buffers,
     spare: Vec<u16>,
     pub mac: EthernetAddress,
-    /// Largest IP packet.
+    /// Largest IP packet, and how large it may be made.
     pub mtu: usize,
+    /// See `mtu`.
+    pub most: usize,
     /// Descriptors that made no sense.
     pub bad: u64,
 }
@@ -185,7 +187,7 @@ impl EthTx {
         let spare = (0..buffers.out.len() as u16).rev().collect();
         // Returned buffers are looked for when they are needed.
         free.cancel_signal();
-        Self { active, free, buffers, spare, mac, mtu, bad: 0 }
+        Self { active, free, buffers, spare, mac, mtu, most: mtu, bad: 0 }
     }
 
     #[cold]

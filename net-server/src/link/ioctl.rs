@@ -1,9 +1,8 @@
 //! ioctl(2) on interfaces and routes (netdevice(7), `linux/route.h`,
 //! `linux/ipv6_route.h`), for sockets of any family.
 //!
-//! What cannot be changed is refused with EOPNOTSUPP, never ignored: the MTU
-//! (buffers and segments are made for it), hardware and broadcast addresses,
-//! anything of loopback. SIOCGIFCONF has no fixed size: the client library
+//! What cannot be changed is refused with EOPNOTSUPP, never ignored: hardware
+//! and broadcast addresses, anything of loopback. SIOCGIFCONF has no fixed size: the client library
 //! makes its answer from the list of interfaces. Whether the client may change
 //! anything was asked before (`policy`).
 
@@ -196,8 +195,7 @@ impl Links {
                 self.ipv4.set_first(Ipv4Cidr::new(first.address(), prefix));
                 self.changed = true;
             }
-            // As it is.
-            c::SIOCSIFMTU if word(value, 0)? == interface.mtu => {}
+            c::SIOCSIFMTU => self.set_mtu(now, word(value, 0)? as usize)?,
             _ => return Err(Errno::EOPNOTSUPP),
         }
         Ok(())

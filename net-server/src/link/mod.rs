@@ -17,13 +17,11 @@ pub mod ipv4;
 pub mod ipv6;
 mod ndp;
 pub mod neighbor;
+mod output;
 mod reports;
 
 use alloc::{collections::VecDeque, vec::Vec};
-use core::{
-    hash::BuildHasher,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 use smoltcp::{
@@ -37,13 +35,12 @@ use crate::inet::checksum;
 use self::{
     arp::Claims,
     eth::{EthTx, Frame},
-    fragment::Fragments,
     groups::Groups,
     ipv4::Ipv4,
     ipv6::Ipv6,
-    neighbor::{Neighbors, Resolution},
+    neighbor::Neighbors,
+    output::destination_of,
 };
-use crate::hash::Keyed;
 
 /// Bytes of an Ethernet header.
 pub const ETH_HEADER: usize = 14;
@@ -249,6 +246,23 @@ impl Links {
         (self.up, self.running)
     }
 
+    /// IPv6 needs an MTU of 1,280 (RFC 8200, 5; Linux switches it off as well).
+    fn wide_enough(&self) -> Result<(), Errno> {
+        if self.tx.mtu < 1280 { Err(Errno::ENETUNREACH) } else { Ok(()) }
+    }
+
+    /// SIOCSIFMTU: from what IPv4 needs (RFC 791) to what the driver takes;
+    /// EINVAL otherwise.
+    pub fn set_mtu(&mut self, now: u64, mtu: usize) -> Result<(), Errno> {
+        if !(68..=self.tx.most).contains(&mtu) {
+            return Err(Errno::EINVAL);
+        }
+        self.tx.mtu = mtu;
+        let (up, running) = self.state();
+        self.set_state(now, up, running);
+        Ok(())
+    }
+
     /// The port was switched on or off, or its carrier came or went.
     pub fn set_state(&mut self, now: u64, up: bool, running: bool) {
         let before = self.up && self.running;
@@ -260,7 +274,7 @@ impl Links {
             (true, true) => Ok(()),
         };
         self.ipv4.set_usable(usable);
-        self.ipv6.usable = usable;
+        self.ipv6.usable = usable.and_then(|()| self.wide_enough());
         if before && !(up && running) {
             for (ip, frames) in self.neighbors.clear() {
                 self.give_up(ip, frames);
@@ -324,194 +338,6 @@ impl Links {
 
     fn route(&self, d: Ipv4Addr) -> Result<Route, Errno> {
         self.ipv4.path(d).map(|(_, route)| route)
-    }
-
-    /// Whether a packet can be emitted now.
-    pub fn room(&mut self) -> bool {
-        let room = self.tx.room() > 0;
-        self.starved |= !room;
-        room
-    }
-
-    /// Whether there was no room lately.
-    pub fn starved(&self) -> bool {
-        self.starved
-    }
-
-    /// Whether there was no room since this was asked last.
-    pub fn take_starved(&mut self) -> bool {
-        core::mem::take(&mut self.starved)
-    }
-
-    /// Emits an IP packet of `len` bytes (at most the MTU), written by `write`.
-    /// ENOBUFS, and `write` not called, if there is no buffer.
-    #[inline]
-    pub fn emit<R>(&mut self, now: u64, len: usize, write: impl FnOnce(&mut [u8]) -> R) -> Result<R, Errno> {
-        let (frame, (result, destination)) = self.fill(len, |packet| (write(packet), destination_of(packet)))?;
-        let route = destination.and_then(|d| match d {
-            IpAddr::V4(d) => self.route(d).ok(),
-            IpAddr::V6(d) => self.route6(d).ok(),
-        });
-        match route {
-            Some(route) => self.output(now, frame, route),
-            None => {
-                self.counters.tx_dropped += 1;
-                self.tx.give_back(frame);
-            }
-        }
-        Ok(result)
-    }
-
-    /// [`emit`](Self::emit) where the way is known, see [`path`](Self::path).
-    #[inline]
-    pub fn emit_on<R>(
-        &mut self,
-        now: u64,
-        route: Route,
-        len: usize,
-        write: impl FnOnce(&mut [u8]) -> R,
-    ) -> Result<R, Errno> {
-        match route {
-            Route::Loopback => return self.emit_loopback(len, LOOPBACK_INDEX, write),
-            Route::Back => return self.emit_loopback(len, ETH_INDEX, write),
-            _ => {}
-        }
-        if len > self.tx.mtu {
-            return self.emit_in_fragments(now, route, len, write);
-        }
-        let (frame, result) = self.fill(len, write)?;
-        self.output(now, frame, route);
-        Ok(result)
-    }
-
-    /// A packet that is longer than the MTU: in fragments, or not at all.
-    #[cold]
-    fn emit_in_fragments<R>(
-        &mut self,
-        now: u64,
-        route: Route,
-        len: usize,
-        write: impl FnOnce(&mut [u8]) -> R,
-    ) -> Result<R, Errno> {
-        if len > LOOPBACK_MTU {
-            return Err(Errno::EMSGSIZE);
-        }
-        let mut packet = alloc::vec![0; len];
-        let result = write(&mut packet);
-        let fragments = Fragments::new(&packet, self.tx.mtu).ok_or(Errno::EMSGSIZE)?;
-        if !self.tx.room_for(fragments.len()) {
-            self.counters.tx_dropped += 1;
-            self.starved = true;
-            return Err(Errno::ENOBUFS);
-        }
-        // Unpredictable (RFC 7739): a counter that only we can follow.
-        self.fragmented += 1;
-        let identification = Keyed::default().hash_one(self.fragmented) as u32;
-        for fragment in fragments {
-            let (frame, ()) = self.fill(fragment.len(), |bytes| fragment.write(identification, bytes))?;
-            self.output(now, frame, route);
-        }
-        Ok(result)
-    }
-
-    /// Straight into the loopback queue: its packets may be longer than a
-    /// frame.
-    fn emit_loopback<R>(&mut self, len: usize, on: u32, write: impl FnOnce(&mut [u8]) -> R) -> Result<R, Errno> {
-        if len > LOOPBACK_MTU {
-            return Err(Errno::EMSGSIZE);
-        }
-        if !self.loopback_room(len) {
-            return Err(Errno::ENOBUFS);
-        }
-        let mut packet = alloc::vec![0; len];
-        let result = write(&mut packet);
-        self.looped += len;
-        self.loopback.push_back((packet, on));
-        Ok(result)
-    }
-
-    fn loopback_room(&self, len: usize) -> bool {
-        self.loopback.len() < LOOPBACK_PACKETS && self.looped + len <= LOOPBACK_BYTES
-    }
-
-    #[inline]
-    fn fill<R>(&mut self, len: usize, write: impl FnOnce(&mut [u8]) -> R) -> Result<(Frame, R), Errno> {
-        if len > self.tx.mtu {
-            return Err(Errno::EMSGSIZE);
-        }
-        let Some(frame) = self.tx.alloc(ETH_HEADER + len) else {
-            self.counters.tx_dropped += 1;
-            return Err(Errno::ENOBUFS);
-        };
-        let bytes = self.tx.bytes(&frame).ok_or(Errno::ENOBUFS)?;
-        let result = write(&mut bytes[ETH_HEADER..]);
-        Ok((frame, result))
-    }
-
-    #[inline]
-    fn output(&mut self, now: u64, frame: Frame, route: Route) {
-        match route {
-            Route::Loopback | Route::Back => {
-                let packet = self.tx.bytes(&frame).map(|bytes| bytes[ETH_HEADER..].to_vec());
-                if let Some(packet) = packet.filter(|p| self.loopback_room(p.len())) {
-                    self.looped += packet.len();
-                    self.loopback.push_back((packet, LOOPBACK_INDEX));
-                } else {
-                    self.counters.tx_dropped += 1;
-                }
-                self.tx.give_back(frame);
-            }
-            Route::Group(mac) => self.transmit(frame, mac),
-            Route::GroupAndSelf(mac) => {
-                let packet = self.tx.bytes(&frame).map(|bytes| bytes[ETH_HEADER..].to_vec());
-                if let Some(packet) = packet {
-                    let _ = self.emit_loopback(packet.len(), ETH_INDEX, |into| into.copy_from_slice(&packet));
-                }
-                self.transmit(frame, mac);
-            }
-            Route::Neighbor(hop) => match self.neighbors.resolve(hop, now, frame) {
-                Resolution::Known(mac, frame) => self.transmit(frame, mac),
-                Resolution::Parked { solicit } => {
-                    if solicit {
-                        self.solicit(now, hop, None);
-                    }
-                }
-                Resolution::Refused { frame, solicit } => {
-                    self.counters.tx_dropped += 1;
-                    self.tx.give_back(frame);
-                    if solicit {
-                        self.solicit(now, hop, None);
-                    }
-                }
-            },
-        }
-    }
-
-    fn transmit(&mut self, frame: Frame, to: EthernetAddress) {
-        let mac = self.tx.mac;
-        if let Some(bytes) = self.tx.bytes(&frame) {
-            // In one piece: destination, source, type.
-            let mut header = [0; ETH_HEADER];
-            header[..6].copy_from_slice(&to.0);
-            header[6..12].copy_from_slice(&mac.0);
-            header[12..].copy_from_slice(if bytes[ETH_HEADER] >> 4 == 4 { &[0x08, 0x00] } else { &[0x86, 0xdd] });
-            bytes[..ETH_HEADER].copy_from_slice(&header);
-        }
-        self.counters.tx_frames += 1;
-        self.tx.submit(frame);
-    }
-
-    /// Sends a whole Ethernet frame.
-    pub fn emit_frame(&mut self, bytes: &[u8]) {
-        let Some(frame) = self.tx.alloc(bytes.len()) else {
-            self.counters.tx_dropped += 1;
-            return;
-        };
-        if let Some(buffer) = self.tx.bytes(&frame) {
-            buffer.copy_from_slice(bytes);
-        }
-        self.counters.tx_frames += 1;
-        self.tx.submit(frame);
     }
 
     fn solicit(&mut self, now: u64, target: IpAddr, to: Option<EthernetAddress>) {
@@ -581,14 +407,6 @@ impl Links {
         }
     }
 
-    /// The next packet that this host sent to itself.
-    pub fn next_loopback(&mut self) -> Option<Vec<u8>> {
-        let (packet, on) = self.loopback.pop_front()?;
-        self.looped -= packet.len();
-        self.arrived_on = on;
-        Some(packet)
-    }
-
     /// When [`tick`](Self::tick) is due.
     pub fn deadline(&self) -> Option<u64> {
         let neighbors = self.neighbors.deadline().unwrap_or(u64::MAX);
@@ -628,36 +446,6 @@ impl Links {
         }
         self.unreachable.push(ip);
     }
-
-    /// Makes everything emitted visible to the driver. Returns whether it must
-    /// be notified.
-    pub fn flush(&mut self) -> bool {
-        self.tx.flush()
-    }
-
-    /// Descriptors from the driver that made no sense.
-    pub fn bad_descriptors(&self) -> u64 {
-        self.tx.bad
-    }
-
-    /// Whether someone waits for buffers that the driver has, and asks to be
-    /// notified when they come back.
-    pub fn want_buffers(&mut self) -> bool {
-        self.tx.want_buffers()
-    }
-}
-
-#[inline]
-fn destination_of(packet: &[u8]) -> Option<IpAddr> {
-    let header = packet.first_chunk::<20>()?;
-    if header[0] >> 4 == 4 {
-        return Some(Ipv4Addr::new(header[16], header[17], header[18], header[19]).into());
-    }
-    let [.., a, b] = packet.first_chunk::<40>()?.as_chunks::<8>().0 else { return None };
-    let mut address = [0; 16];
-    address[..8].copy_from_slice(a);
-    address[8..].copy_from_slice(b);
-    Some(IpAddr::V6(address.into()))
 }
 
 /// Whether a packet from the wire claims to come from or go to loopback (RFC

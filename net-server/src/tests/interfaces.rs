@@ -59,6 +59,15 @@ fn entries(w: &mut World) -> Vec<(u32, String, Vec<u8>, u8)> {
     all
 }
 
+fn arp_reply(ip: [u8; 4]) -> Vec<u8> {
+    let mut frame = SERVER_MAC.to_vec();
+    frame.extend([2, 0, 0, 0, 0, 9, 8, 6, 0, 1, 8, 0, 6, 4, 0, 2, 2, 0, 0, 0, 0, 9]);
+    frame.extend(ip);
+    frame.extend(SERVER_MAC);
+    frame.extend([192, 168, 7, 9]);
+    frame
+}
+
 #[test]
 fn what_interfaces_are() {
     let mut w = World::fresh();
@@ -118,7 +127,29 @@ fn changing_them() {
     }
     assert_eq!(set(&mut w, c::SIOCSIFADDR, "lo", &sockaddr([10, 0, 0, 1])), Err(Errno::EOPNOTSUPP));
     assert_eq!(set(&mut w, c::SIOCSIFMTU, "eth0", &1500i32.to_ne_bytes()), Ok(()));
-    assert_eq!(set(&mut w, c::SIOCSIFMTU, "eth0", &1400i32.to_ne_bytes()), Err(Errno::EOPNOTSUPP));
+    for bad in [-1i32, 0, 67, 1501] {
+        assert_eq!(set(&mut w, c::SIOCSIFMTU, "eth0", &bad.to_ne_bytes()), Err(Errno::EINVAL));
+    }
+    let longest = |w: &mut World, t: &ClientSocket| {
+        w.sent();
+        assert_eq!(w.connect(t, "192.168.1.1:9"), Err(Errno::EINPROGRESS));
+        w.elapse(10);
+        let mut s = w.socket(c::SOCK_DGRAM);
+        w.inject(&arp_reply([192, 168, 1, 1]));
+        w.send(&mut s, "192.168.1.1:9".parse().ok(), &[0; 3000]);
+        w.elapse(10);
+        let syn = w.sent().into_iter().filter(|f| f[12..14] == [8, 0]).collect::<Vec<_>>();
+        // The segment size that is announced, and the longest packet.
+        (u16::from_be_bytes([syn[0][56], syn[0][57]]), syn.iter().map(|f| f.len() - 14).max().unwrap())
+    };
+    for mtu in [1000, 1500] {
+        assert_eq!(set(&mut w, c::SIOCSIFMTU, "eth0", &i32::from(mtu as u16).to_ne_bytes()), Ok(()));
+        let t = w.socket(c::SOCK_STREAM);
+        let (segment, packet) = longest(&mut w, &t);
+        assert_eq!(usize::from(segment), mtu - 40);
+        // A fragment's data is a multiple of eight bytes.
+        assert_eq!(packet, 20 + (mtu - 20) / 8 * 8);
+    }
     assert_eq!(set(&mut w, c::SIOCSIFHWADDR, "eth0", &[1, 0, 2, 0, 0, 0, 0, 9]), Err(Errno::EOPNOTSUPP));
     // Off and on.
     let t = w.socket(c::SOCK_STREAM);
