@@ -324,10 +324,25 @@ impl Process {
         let Ok(v6) = address.parse::<Ipv6Addr>() else { return Ok(None) };
         let scope = match scope {
             None => NO_SCOPE,
-            // RFC 4007: a name only where it means something.
-            Some(scope) => scope.parse().map_err(|_| GaiError::NoName)?,
+            // A number, or the name of an interface (RFC 4007, 11).
+            Some(scope) => {
+                scope.parse().or_else(|_| self.if_nametoindex(scope)).map_err(|_: Errno| GaiError::NoName)?
+            }
         };
         Ok(Some((v6.into(), scope)))
+    }
+
+    /// The address in text, with its scope: of the link by the interface's name.
+    fn numeric_host(&self, address: &SocketAddr) -> String {
+        match address {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => {
+                let link = v6.ip().is_unicast_link_local() || v6.ip().octets().starts_with(&[0xff, 2]);
+                let name = if link { self.if_indextoname(v6.scope_id()).ok() } else { None };
+                let scope = name.unwrap_or_else(|| v6.scope_id().to_string());
+                format!("{}%{scope}", v6.ip())
+            }
+            other => other.ip().to_string(),
+        }
     }
 
     /// getnameinfo(3): the names of the host and the service at an address.
@@ -357,14 +372,7 @@ impl Process {
         if flags & NI_NUMERICSERV == 0 {
             service = services::by_port(self.small_file(services::PATH).as_deref(), address.port(), protocol);
         }
-        Ok((host.unwrap_or_else(|| numeric_host(&address)), service.unwrap_or_else(|| address.port().to_string())))
-    }
-}
-
-fn numeric_host(address: &SocketAddr) -> String {
-    match address {
-        SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
-        other => other.ip().to_string(),
+        Ok((host.unwrap_or_else(|| self.numeric_host(&address)), service.unwrap_or_else(|| address.port().to_string())))
     }
 }
 
