@@ -227,9 +227,13 @@ pub const PROGRAMS: &[Program] = &[
         channels: &[call("eth_driver"), call("timer_driver"), call("entropy_driver")],
         settings: &[
             key("ipv4.mode", Kind::OneOf(&["dhcp", "static"])),
-            key("ipv4.address", Kind::Ipv4Prefix),
+            key("ipv4.address", Kind::Ipv4Prefixes),
             key("ipv4.gateway", Kind::Ipv4),
             key("ipv4.dns", Kind::Ipv4List),
+            key("ipv6.mode", Kind::OneOf(&["auto", "static", "off"])),
+            key("ipv6.address", Kind::Ipv6Prefixes),
+            key("ipv6.gateway", Kind::Ipv6),
+            key("ipv6.dns", Kind::Ipv6List),
         ],
         ..NOTHING
     },

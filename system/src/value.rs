@@ -1,6 +1,6 @@
 //! What the value of a setting may be.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A kind of value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,10 +9,16 @@ pub enum Kind {
     OneOf(&'static [&'static str]),
     /// A unicast IPv4 address.
     Ipv4,
-    /// A unicast IPv4 address and its prefix length.
-    Ipv4Prefix,
+    /// One or more unicast IPv4 addresses with their prefix lengths.
+    Ipv4Prefixes,
     /// One or more IPv4 addresses.
     Ipv4List,
+    /// A unicast IPv6 address.
+    Ipv6,
+    /// One or more unicast IPv6 addresses with their prefix lengths.
+    Ipv6Prefixes,
+    /// One or more IPv6 addresses.
+    Ipv6List,
     /// A TCP or UDP port.
     Port,
     /// A path from the root.
@@ -35,11 +41,22 @@ impl Kind {
                 (words.contains(&value), words.iter().map(|w| format!("\"{w}\"")).collect::<Vec<_>>().join(" or "))
             }
             Self::Ipv4 => (is_ipv4(value), "an IPv4 address such as \"10.0.2.2\"".into()),
-            Self::Ipv4Prefix => (is_prefix(value), "an IPv4 address with its prefix, such as \"10.0.2.15/24\"".into()),
+            Self::Ipv4Prefixes => (
+                value.split(',').all(|v| is_prefix(v, is_ipv4, 32)),
+                "an IPv4 address with its prefix, such as \"10.0.2.15/24\", or a list of them".into(),
+            ),
             Self::Ipv4List => (
                 !value.is_empty() && value.split(',').all(is_ipv4),
                 "a list of IPv4 addresses such as [\"10.0.2.3\"]".into(),
             ),
+            Self::Ipv6 => (is_ipv6(value), "an IPv6 address such as \"fe80::1\"".into()),
+            Self::Ipv6Prefixes => (
+                value.split(',').all(|v| is_prefix(v, is_ipv6, 128)),
+                "an IPv6 address with its prefix, such as \"2001:db8::5/64\", or a list of them".into(),
+            ),
+            Self::Ipv6List => {
+                (value.split(',').all(is_ipv6), "a list of IPv6 addresses such as [\"2001:db8::53\"]".into())
+            }
             Self::Port => (value.parse::<u16>().is_ok_and(|port| port != 0), "a port from 1 to 65535".into()),
             Self::AbsolutePath => (value.starts_with('/') && !value.contains('\0'), "a path that starts with /".into()),
             Self::HttpUrl => (is_http_url(value), "a URL such as \"http://example.org/index.html\"".into()),
@@ -67,10 +84,14 @@ fn is_ipv4(value: &str) -> bool {
     value.parse::<Ipv4Addr>().is_ok_and(|a| !a.is_unspecified() && !a.is_broadcast() && !a.is_multicast())
 }
 
-fn is_prefix(value: &str) -> bool {
+fn is_ipv6(value: &str) -> bool {
+    value.parse::<Ipv6Addr>().is_ok_and(|a| !a.is_unspecified() && !a.is_loopback() && !a.is_multicast())
+}
+
+fn is_prefix(value: &str, address: fn(&str) -> bool, most: u8) -> bool {
     value
         .split_once('/')
-        .is_some_and(|(address, prefix)| is_ipv4(address) && prefix.parse::<u8>().is_ok_and(|p| (1..=32).contains(&p)))
+        .is_some_and(|(ip, prefix)| address(ip) && prefix.parse::<u8>().is_ok_and(|p| (1..=most).contains(&p)))
 }
 
 fn is_hostname(value: &str) -> bool {
@@ -99,7 +120,18 @@ mod tests {
         let table: &[(Kind, &[&str], &[&str])] = &[
             (Kind::OneOf(&["dhcp", "static"]), &["dhcp"], &["", "DHCP"]),
             (Kind::Ipv4, &["10.0.2.2"], &["", "10.0.2", "0.0.0.0", "255.255.255.255", "224.0.0.1", "fe80::1"]),
-            (Kind::Ipv4Prefix, &["10.0.2.15/24", "1.2.3.4/32"], &["10.0.2.15", "10.0.2.15/0", "10.0.2.15/33", "/24"]),
+            (
+                Kind::Ipv4Prefixes,
+                &["10.0.2.15/24", "1.2.3.4/32", "10.0.2.15/24,192.168.7.1/16"],
+                &["10.0.2.15", "10.0.2.15/0", "10.0.2.15/33", "/24", "", "10.0.2.15/24,"],
+            ),
+            (Kind::Ipv6, &["fe80::1", "2001:db8::1"], &["", "::", "::1", "ff02::1", "10.0.2.2"]),
+            (
+                Kind::Ipv6Prefixes,
+                &["2001:db8::5/64", "2001:db8::5/128,fd00::1/48"],
+                &["2001:db8::5", "::1/128", "2001:db8::5/129", ""],
+            ),
+            (Kind::Ipv6List, &["2001:db8::53", "2001:db8::53,fd00::1"], &["", "10.0.2.3"]),
             (Kind::Ipv4List, &["10.0.2.3", "10.0.2.3,9.9.9.9"], &["", "10.0.2.3,"]),
             (Kind::Port, &["1", "65535"], &["0", "65536", "http", "-1"]),
             (Kind::Number, &["0", "4294967295"], &["", "-1", "4294967296", "x"]),
