@@ -6,6 +6,7 @@ extern crate std;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::{string::ToString, vec, vec::Vec};
 
+use proptest::prelude::*;
 use smoltcp::{
     socket::tcp::{Socket, SocketBuffer},
     wire::{IpCidr, IpProtocol},
@@ -267,4 +268,40 @@ fn settings_give_addresses_and_ways() {
     // Loopback is there all the same.
     let s = off.socket6(c::SOCK_DGRAM);
     assert_eq!(off.bind(&s, "[::1]:5000"), Ok(()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever neighbours say, the server goes on and its tables have an end.
+    #[test]
+    fn any_messages(
+        all in proptest::collection::vec(
+            (128u8..144, 0usize..6, 0usize..5, any::<bool>(), proptest::collection::vec(any::<u8>(), 3..120)),
+            1..60,
+        ),
+        ticks in any::<u16>(),
+    ) {
+        let sources = ["::", "fe80::99", OWN, "2001:db8::1", "ff02::1", "::1"];
+        let targets = ["ff02::1", OWN, "ff02::1:ff00:1", "ff02::16", "2001:db8::ff:fe00:1"];
+        let mut w = World::fresh();
+        w.elapse(u64::from(ticks % 3000));
+        for (kind, source, target, near, mut message) in all {
+            message.insert(0, kind);
+            // Options are most often well-formed.
+            if message.len() > 26 && near {
+                message[1] = 0;
+                let at = if kind == 134 { 16 } else { 24 };
+                message[at + 1] = 1 + message[at + 1] % 4;
+            }
+            let hops = if near { 255 } else { message[2] };
+            w.inject(&frame(sources[source], targets[target], hops, &message));
+            w.step(u64::from(message[2]) * 100_000_000);
+        }
+        let ipv6 = &w.server.core.links.ipv6;
+        prop_assert!(ipv6.addresses.len() <= 16 && ipv6.prefixes.len() <= 16);
+        prop_assert!(ipv6.routers.len() <= 4 && ipv6.servers.len() <= 3);
+        let s = w.socket6(c::SOCK_DGRAM);
+        prop_assert_eq!(w.bind(&s, "[::1]:5000"), Ok(()));
+    }
 }
