@@ -276,7 +276,12 @@ impl Tcp {
         let source = bound.map(|local| local.ip()).filter(|ip| !ip.is_unspecified()).unwrap_or(source);
         match bound {
             Some(local) => shared.ports.narrow(TCP, local.port(), id, source),
-            None => shared.bind(core, id, SocketAddr::new(source, 0))?,
+            // Linux: with a peer there is no such address any more, rather than a
+            // user of it.
+            None => shared.bind(core, id, SocketAddr::new(source, 0)).map_err(|e| match e {
+                Errno::EADDRINUSE => Errno::EADDRNOTAVAIL,
+                other => other,
+            })?,
         }
         let endpoint = &mut shared.endpoints[core.sockets[id].state];
         let local = SocketAddr::new(source, endpoint.local.map_or(0, |l| l.port()));

@@ -138,3 +138,47 @@ fn pages_are_counted() {
     let counters = w.counters();
     assert_eq!((counters.pages, counters.pages_peak), (4, 4));
 }
+
+#[test]
+fn destinations_of_both_versions() {
+    let mut w = world(&[("policy.client.destinations", "::1 7,127.0.0.0/8 8")]);
+    let connect = |w: &mut World, family, address: &str| {
+        let socket = create(w, family, c::SOCK_STREAM, 0).unwrap();
+        let address = Address::from(address.parse::<SocketAddr>().unwrap());
+        let result = w.call(&Request::Connect { socket, address: address.as_bytes() }).map(|_| ());
+        w.call(&Request::Close { socket }).unwrap();
+        result.unwrap_err()
+    };
+    assert_eq!(connect(&mut w, 10, "[::1]:7"), Errno::EINPROGRESS);
+    assert_eq!(connect(&mut w, 10, "[::1]:8"), Errno::EACCES);
+    // The unspecified address is this host; an IPv4 address stays one.
+    assert_eq!(connect(&mut w, 10, "[::]:7"), Errno::EINPROGRESS);
+    assert_eq!(connect(&mut w, 10, "[::ffff:127.0.0.1]:8"), Errno::EINPROGRESS);
+    assert_eq!(connect(&mut w, 10, "[::ffff:127.0.0.1]:7"), Errno::EACCES);
+    assert_eq!(connect(&mut w, 2, "127.0.0.1:7"), Errno::EACCES);
+}
+
+#[test]
+fn a_connection_needs_a_chosen_port_too() {
+    let mut w = world(&[("policy.client.ephemeral", "1")]);
+    let one = create(&mut w, 2, c::SOCK_STREAM, 0).unwrap();
+    let far = to([10, 0, 2, 2], 80);
+    let connect = |w: &mut World, socket| w.call(&Request::Connect { socket, address: far.as_bytes() }).map(|_| ());
+    assert_eq!(connect(&mut w, one), Err(Errno::EINPROGRESS));
+    let two = create(&mut w, 2, c::SOCK_STREAM, 0).unwrap();
+    assert_eq!(connect(&mut w, two), Err(Errno::EADDRNOTAVAIL));
+    w.call(&Request::Close { socket: one }).unwrap();
+    assert_eq!(connect(&mut w, two), Err(Errno::EINPROGRESS));
+}
+
+#[test]
+fn raw_sockets_are_granted() {
+    for (settings, result) in [(&[][..], Err(Errno::EPERM)), (&[("policy.client.raw", "true")], Ok(()))] {
+        let mut w = world(settings);
+        assert_eq!(create(&mut w, 2, c::SOCK_RAW, 1).map(|_| ()), result);
+        assert_eq!(create(&mut w, 10, c::SOCK_RAW, 58).map(|_| ()), result);
+        // Wrong ones are told before.
+        assert_eq!(create(&mut w, 2, c::SOCK_RAW, 0), Err(Errno::EPROTONOSUPPORT));
+        assert_eq!(w.counters().sockets, if result.is_ok() { 2 } else { 0 });
+    }
+}
