@@ -26,6 +26,15 @@ def test_every_size(udp):
         assert udp.recv(2048) == data, f"{size} bytes"
 
 
+@pytest.mark.parametrize("size", [MOST + 1, 8192, 40_000, 65_507])
+def test_datagrams_in_fragments(udp, size):
+    """Longer than a frame (RFC 791 3.2): in pieces both ways."""
+    data = client.payload(size, seed=size)
+    for _ in range(5):
+        udp.send(data)
+        assert udp.recv(1 << 16) == data
+
+
 def test_many_outstanding(udp):
     """With a window of 32 nothing is lost, repeated or reordered."""
     total, sent, received = 4000, 0, 0

@@ -19,6 +19,10 @@ PEER = "10.0.2.2"
 """The host's side: an independent TCP, the kernel's."""
 GUEST = "10.0.2.15"
 """The system under test, by DHCP."""
+PREFIX6 = "fd00:5::"
+"""The /64 that the host announces where a test asks for IPv6."""
+PEER6 = PREFIX6 + "2"
+"""The host's side in it."""
 SECOND_PEER = "10.0.2.77"
 """A second address of the host, to be taken away in mid-transfer."""
 
@@ -64,10 +68,10 @@ def open_tap(name):
     return fd
 
 
-def make_tap(name):
+def make_tap(name, ipv6=False):
     """A TAP device that stays when nobody holds it."""
     run("ip", "tuntap", "add", "dev", name, "mode", "tap")
-    Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")
+    Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("0" if ipv6 else "1")
     run("ip", "link", "set", name, "txqueuelen", "4000", "up")
 
 
@@ -87,15 +91,20 @@ class Link:
     """The wire between the host and one run of the system.
 
     `guest_tap` is where the system attaches. Without faults it is the host's
-    own interface; with faults `wire.py` sits between the two.
+    own interface; with faults `wire.py` sits between the two. With `ipv6` the
+    host announces a prefix.
     """
 
-    def __init__(self, directory, faults=None):
+    def __init__(self, directory, faults=None, ipv6=False):
         self.directory = Path(directory)
         self.children = []
         self.taps = ["peer0"]
-        make_tap("peer0")
+        make_tap("peer0", ipv6)
         run("ip", "address", "add", f"{PEER}/24", "dev", "peer0")
+        announce = []
+        if ipv6:
+            run("ip", "address", "add", f"{PEER6}/64", "dev", "peer0", "nodad")
+            announce = ["--enable-ra", f"--dhcp-range={PREFIX6},ra-only,64,1h", "--ra-param=peer0,4,1800"]
         self.guest_tap = "peer0"
         if faults is not None:
             self.taps.append("guest0")
@@ -110,7 +119,7 @@ class Link:
             "--bind-interfaces", "--except-interface=lo", "--no-resolv", "--no-hosts", f"--address=/#/{PEER}",
             f"--dhcp-range={GUEST},{GUEST},255.255.255.0,1h", f"--dhcp-option=3,{PEER}", f"--dhcp-option=6,{PEER}",
             f"--dhcp-leasefile={self.directory}/leases", "--dhcp-authoritative", "--no-ping", "--user=root",
-            "--log-queries", "--log-dhcp", "--log-facility=-", "--pid-file=",
+            "--log-queries", "--log-dhcp", "--log-facility=-", "--pid-file=", *announce,
         )  # fmt: skip
         dhcp_port = f":{67:04X} "
         self.wait_until(lambda: dhcp_port in Path("/proc/net/udp").read_text())

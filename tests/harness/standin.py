@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import os
 import socket
+import subprocess
 import sys
 import tarfile
 import threading
@@ -94,8 +95,9 @@ def http(files):
 
 def udp_echo():
     # Not by asyncio, which sends no empty datagrams.
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind((netns.GUEST, 7))
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    sock.bind(("::", 7))
     while True:
         data, address = sock.recvfrom(65536)
         try:
@@ -105,11 +107,19 @@ def udp_echo():
 
 
 async def main(files):
-    await asyncio.start_server(counted(echo), netns.GUEST, 7, backlog=1024)
-    await asyncio.start_server(counted(http(files)), netns.GUEST, 80, backlog=1024, limit=16384)
-    await asyncio.start_server(counted(netstat), netns.GUEST, 15)
+    await asyncio.start_server(counted(echo), None, 7, backlog=1024)
+    await asyncio.start_server(counted(http(files)), None, 80, backlog=1024, limit=16384)
+    await asyncio.start_server(counted(netstat), None, 15)
     threading.Thread(target=udp_echo, daemon=True).start()
-    await asyncio.Event().wait()
+    seen = set()
+    while True:
+        # As the system's own log has it.
+        for line in subprocess.check_output(["ip", "-6", "-o", "address", "show", "dev", "eth0"], text=True).splitlines():
+            address = line.split()[3].split("/")[0]
+            if "tentative" not in line and address not in seen:
+                seen.add(address)
+                print(f"eth0 has {address}/64", flush=True)
+        await asyncio.sleep(0.3)
 
 
 if __name__ == "__main__":

@@ -62,11 +62,11 @@ WORLDS = {"qemu": qemu_command, "hosted": hosted_command, "linux": linux_command
 class System:
     """A running system."""
 
-    def __init__(self, where, directory, faults=None, image=None):
+    def __init__(self, where, directory, faults=None, image=None, ipv6=False):
         self.disk = Path(directory) / "disk.img"
         self.log_path = Path(directory) / "system.log"
         self.seen = 0
-        self.link = Link(directory, faults)
+        self.link = Link(directory, faults, ipv6)
         try:
             tap = self.link.guest_tap
             command = WORLDS[where](tap, self.disk, image) if image else WORLDS[where](tap, self.disk)
