@@ -1,4 +1,4 @@
-//! The echo service (RFC 862) over TCP and UDP: sends back what it gets.
+//! The echo service (RFC 862) over TCP and UDP, IPv4 and IPv6: sends back what it gets.
 //!
 //! An example of a server with many connections in one event loop. Flow control
 //! needs no buffers of its own: from a connection it takes in only what the way
@@ -13,12 +13,12 @@
 extern crate alloc;
 
 use alloc::{boxed::Box, vec};
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{Ipv6Addr, SocketAddr};
 
 use strait_abi::log::Logger;
 use strait_libsock::{
     Address, Errno, Event, Process, StartError,
-    posix::{AF_INET, Fd, MSG_DONTWAIT, SO_REUSEADDR, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET},
+    posix::{AF_INET6, Fd, MSG_DONTWAIT, SO_REUSEADDR, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET},
 };
 use strait_pd::Environment;
 
@@ -109,8 +109,8 @@ impl Echo {
         };
         let process = Process::new(env).map_err(Failure::Start)?;
         process.defer_notify(true);
-        let address = Address::from(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
-        let open = |kind: u16| process.socket(AF_INET, u32::from(kind) | SOCK_NONBLOCK, 0);
+        let address = Address::from(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
+        let open = |kind: u16| process.socket(AF_INET6, u32::from(kind) | SOCK_NONBLOCK, 0);
         let listener = open(SOCK_STREAM)?;
         process.set_option(listener, SOL_SOCKET, SO_REUSEADDR, 1)?;
         process.bind(listener, &address)?;

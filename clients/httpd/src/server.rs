@@ -2,11 +2,11 @@
 //! take too long.
 
 use alloc::{boxed::Box, string::String, vec, vec::Vec};
-use core::{fmt, net::Ipv4Addr, net::SocketAddr, time::Duration};
+use core::{fmt, net::Ipv6Addr, net::SocketAddr, time::Duration};
 
 use strait_libsock::{
     Address, Errno, Event, Process, StartError,
-    posix::{AF_INET, Fd, SO_REUSEADDR, SO_SNDBUF, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET},
+    posix::{AF_INET6, Fd, SO_REUSEADDR, SO_SNDBUF, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET},
 };
 use strait_pd::Environment;
 
@@ -263,9 +263,9 @@ impl Server {
 }
 
 fn listen(process: &Process, port: u16) -> Result<Fd, Errno> {
-    let listener = process.socket(AF_INET, u32::from(SOCK_STREAM) | SOCK_NONBLOCK, 0)?;
+    let listener = process.socket(AF_INET6, u32::from(SOCK_STREAM) | SOCK_NONBLOCK, 0)?;
     process.set_option(listener, SOL_SOCKET, SO_REUSEADDR, 1)?;
-    process.bind(listener, &Address::from(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))))?;
+    process.bind(listener, &Address::from(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))))?;
     process.listen(listener, BACKLOG)?;
     process.watch(listener, LISTENER)?;
     Ok(listener)

@@ -16,13 +16,13 @@ extern crate alloc;
 use alloc::string::String;
 use core::{
     fmt::{self, Write},
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv6Addr, SocketAddr},
 };
 
 use strait_abi::{log::Logger, net::Counters};
 use strait_libsock::{
     Address, Errno, Process, StartError,
-    posix::{AF_INET, Fd, SHUT_WR, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET},
+    posix::{AF_INET6, Fd, SHUT_WR, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET},
 };
 use strait_pd::Environment;
 
@@ -77,9 +77,9 @@ fn start(env: &Environment) -> Result<(Process, Fd, u16), Failure> {
         None => DEFAULT_PORT,
     };
     let process = Process::new(env).map_err(Failure::Start)?;
-    let listener = process.socket(AF_INET, SOCK_STREAM.into(), 0)?;
+    let listener = process.socket(AF_INET6, SOCK_STREAM.into(), 0)?;
     process.set_option(listener, SOL_SOCKET, SO_REUSEADDR, 1)?;
-    process.bind(listener, &Address::from(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))))?;
+    process.bind(listener, &Address::from(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))))?;
     process.listen(listener, BACKLOG)?;
     Ok((process, listener, port))
 }
