@@ -50,7 +50,16 @@ impl NetServer {
         } else {
             "up"
         };
-        self.log.line(format_args!("eth0 is {state}, IPv6 {six:?}"));
+        if core::mem::replace(&mut self.told.0, state) != state {
+            self.log.line(format_args!("eth0 is {state}"));
+        }
+        let before = core::mem::replace(&mut self.told.1, six);
+        for gained in self.told.1.iter().filter(|a| !before.contains(a)) {
+            self.log.line(format_args!("eth0 has {gained}"));
+        }
+        for lost in before.iter().filter(|a| !self.told.1.contains(a)) {
+            self.log.line(format_args!("eth0 has {lost} no longer"));
+        }
         for family in self.families.iter_mut() {
             family.addresses_changed(&mut self.core);
         }

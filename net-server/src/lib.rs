@@ -40,6 +40,7 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 use slab::Slab;
+use smoltcp::wire::Ipv6Cidr;
 use strait_abi::{Errno, entropy, log::Logger, net, net::Request, session::SessionRegion, timer};
 use strait_pd::{Channel, ChannelSet, Component, ConfigError, Environment, MESSAGE_BYTES, Message, PdRef};
 use strait_ring::{
@@ -129,6 +130,8 @@ pub struct NetServer {
     /// When it was asked last.
     asked: u64,
     scratch: Vec<usize>,
+    /// What the log last said of the port: its state and its IPv6 addresses.
+    told: (&'static str, Vec<Ipv6Cidr>),
 }
 
 /// Makes the server from what the system description gives it.
@@ -211,6 +214,7 @@ pub fn start(env: Environment) -> Result<NetServer, StartError> {
         carrier: u64::MAX,
         asked: 0,
         scratch: Vec::new(),
+        told: ("up", Vec::new()),
     };
     server.log.line(format_args!("{mac}, MTU {mtu}, {} sessions", server.core.sessions.len()));
     if let Some(config) = fixed {
