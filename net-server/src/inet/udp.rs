@@ -100,9 +100,11 @@ impl Udp {
         let Ok(udp) = UdpPacket::new_checked(&packet[header..]) else { return false };
         // A checksum of 0 means that there is none, which IPv6 does not allow.
         let (source, target) = ip::addresses(packet);
-        if (udp.checksum() != 0 || source.is_ipv6())
-            && checksum::transport(&packet[..header + usize::from(udp.len())]) != 0
-        {
+        let right = match udp.checksum() {
+            0 => source.is_ipv4(),
+            _ => checksum::transport(&packet[..header + usize::from(udp.len())]) == 0,
+        };
+        if !right {
             return false;
         }
         let from = SocketAddr::new(source, udp.src_port());

@@ -383,7 +383,8 @@ impl Links {
     /// Takes in a frame from the wire.
     pub fn input(&mut self, now: u64, frame: &[u8]) -> Input {
         self.counters.rx_frames += 1;
-        let Ok(eth) = EthernetFrame::new_checked(frame) else {
+        // What comes although it is switched off is nobody's.
+        let Some(eth) = EthernetFrame::new_checked(frame).ok().filter(|_| self.up) else {
             self.counters.rx_dropped += 1;
             return Input::Done;
         };
@@ -409,6 +410,10 @@ impl Links {
 
     /// When [`tick`](Self::tick) is due.
     pub fn deadline(&self) -> Option<u64> {
+        if !self.unreachable.is_empty() {
+            // The families are to hear of it.
+            return Some(0);
+        }
         let neighbors = self.neighbors.deadline().unwrap_or(u64::MAX);
         Some(neighbors.min(self.next)).filter(|at| *at != u64::MAX)
     }

@@ -241,14 +241,20 @@ impl Links {
             self.duplicate(now, whose);
             return Some(());
         }
-        if let Some(mac) = hardware(&options, TARGET_LINK) {
-            match self.neighbors.known(whose.into()) {
+        // One who was asked by unicast may leave out what is known (RFC 4861 4.4).
+        let known = self.neighbors.known(whose.into());
+        let mac = hardware(&options, TARGET_LINK).or(known.flatten().filter(|_| solicited));
+        if let Some(mac) = mac {
+            match known {
                 // Nobody asked.
                 None => {}
                 // Another address, and not meant to replace the known one.
                 Some(Some(old)) if old != mac && !over => {}
                 Some(_) => {
                     self.learn(whose.into(), mac, now);
+                    for router in self.ipv6.routers.iter_mut().filter(|r| r.what.address == whose) {
+                        router.what.silent = false;
+                    }
                     if !router && self.ipv6.note_router(now, whose, 0, 0) {
                         self.changed = true;
                     }
