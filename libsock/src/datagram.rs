@@ -2,7 +2,7 @@
 
 use strait_abi::{
     Address, Errno,
-    address::{AF_INET, AF_INET6, AF_UNSPEC, INET_LEN},
+    address::{AF_INET, AF_INET6, AF_PACKET, AF_UNSPEC, INET_LEN},
     control::{Item, items},
     net::{RecordHeader, Request},
     session::status,
@@ -211,7 +211,7 @@ impl Socket {
     fn destination<'a>(&self, to: Option<&'a Address>, status: u32) -> Result<&'a [u8], Errno> {
         // unix(7): a connection of records takes no other address.
         let Some(to) = to.filter(|to| !to.as_bytes().is_empty() && !self.is_connected_type()) else {
-            return if self.has_peer.get() || status & status::CONNECTED != 0 {
+            return if self.has_peer.get() || self.family == AF_PACKET || status & status::CONNECTED != 0 {
                 Ok(&[])
             } else if self.is_inet() {
                 Err(Errno::EDESTADDRREQ)

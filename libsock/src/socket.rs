@@ -8,7 +8,7 @@ use core::{
 
 use strait_abi::{
     Errno,
-    address::{AF_INET, AF_INET6, AF_UNIX},
+    address::{AF_INET, AF_INET6, AF_PACKET, AF_UNIX},
     net::{Handle, Request},
     session::status,
     socket::{IPPROTO_ICMP, IPPROTO_ICMPV6, SO_ERROR, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET},
@@ -87,9 +87,12 @@ impl Socket {
         Ok(socket)
     }
 
-    /// A raw socket or one for ICMP: it has no port, and its sends fail at once.
+    /// A raw or packet socket or one for ICMP: it has no port, and its sends
+    /// fail at once.
     pub fn is_raw(&self) -> bool {
-        self.is_inet() && (self.kind == SOCK_RAW || matches!(i32::from(self.protocol), IPPROTO_ICMP | IPPROTO_ICMPV6))
+        self.family == AF_PACKET
+            || self.is_inet()
+                && (self.kind == SOCK_RAW || matches!(i32::from(self.protocol), IPPROTO_ICMP | IPPROTO_ICMPV6))
     }
 
     /// Takes over what a listener hands to its connections (Linux clones it).

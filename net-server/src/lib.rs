@@ -23,7 +23,9 @@ mod hash;
 mod inet;
 mod interfaces;
 mod link;
+mod packet;
 mod policy;
+mod record;
 mod settings;
 mod share;
 mod socket;
@@ -276,6 +278,7 @@ impl NetServer {
                 {
                     lease = dhcp.poll(self.core.now, Some(frame));
                 }
+                self.core.links.pass(ETH_INDEX, frame);
                 if let Input::Ip(range) = self.core.links.input(self.core.now, frame) {
                     self.core.links.arrived_on = ETH_INDEX;
                     deliver(&mut self.families, &mut self.core, &mut frame[range]);
@@ -394,6 +397,8 @@ impl NetServer {
                     self.core.links.emit_frame(&frame);
                 }
             }
+            // A tap that has something: sent after the families were done.
+            more |= self.core.links.tap.as_ref().is_some_and(|tap| tap.waits());
             // Buffers came back for a socket that waits for one.
             more |= self.core.links.take_starved() && self.core.links.want_buffers();
             if !more && !self.arm() {

@@ -19,8 +19,9 @@ mod ndp;
 pub mod neighbor;
 mod output;
 mod reports;
+pub mod tap;
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
@@ -40,6 +41,7 @@ use self::{
     ipv6::Ipv6,
     neighbor::Neighbors,
     output::destination_of,
+    tap::Tap,
 };
 
 /// Bytes of an Ethernet header.
@@ -135,6 +137,8 @@ pub struct Links {
     /// Destinations that turned out to be unreachable, for the families.
     pub unreachable: Vec<IpAddr>,
     pub counters: LinkCounters,
+    /// While there are packet sockets.
+    pub tap: Option<Box<Tap>>,
 }
 
 /// What a received frame is.
@@ -167,6 +171,7 @@ impl Links {
             duplicates: Vec::new(),
             unreachable: Vec::new(),
             counters: LinkCounters::default(),
+            tap: None,
         }
     }
 

@@ -14,7 +14,7 @@ use super::{
     ETH_HEADER, ETH_INDEX, LOOPBACK_BYTES, LOOPBACK_INDEX, LOOPBACK_MTU, LOOPBACK_PACKETS, Links, Route, eth::Frame,
     fragment::Fragments, neighbor::Resolution,
 };
-use crate::hash::Keyed;
+use crate::{hash::Keyed, socket::SocketId};
 
 impl Links {
     /// Whether a packet can be emitted now.
@@ -187,9 +187,51 @@ impl Links {
             header[6..12].copy_from_slice(&mac.0);
             header[12..].copy_from_slice(if bytes[ETH_HEADER] >> 4 == 4 { &[0x08, 0x00] } else { &[0x86, 0xdd] });
             bytes[..ETH_HEADER].copy_from_slice(&header);
+            if let Some(tap) = &mut self.tap {
+                tap.put(ETH_INDEX, true, bytes);
+            }
         }
         self.counters.tx_frames += 1;
         self.tx.submit(frame);
+    }
+
+    /// The hardware address of the Ethernet port.
+    pub fn mac(&self) -> [u8; 6] {
+        self.tx.mac.0
+    }
+
+    /// A frame came in by an interface: whoever listens gets a copy.
+    #[inline]
+    pub fn pass(&mut self, device: u32, frame: &[u8]) {
+        if let Some(tap) = &mut self.tap {
+            tap.put(device, false, frame);
+        }
+    }
+
+    /// Sends a frame of a packet socket, to the wire or to this host. What is
+    /// no IP packet has no receiver on loopback. ENOBUFS without a buffer.
+    pub fn send_frame(&mut self, loopback: bool, frame: &[u8], sender: SocketId) -> Result<(), Errno> {
+        if loopback {
+            let Some((header, packet)) = frame.split_at_checked(ETH_HEADER) else { return Err(Errno::EINVAL) };
+            return match header[12..] {
+                [0x08, 0x00] | [0x86, 0xdd] => {
+                    self.emit_loopback(packet.len(), LOOPBACK_INDEX, |bytes| bytes.copy_from_slice(packet))
+                }
+                _ => Ok(()),
+            };
+        }
+        if !self.room() {
+            return Err(Errno::ENOBUFS);
+        }
+        let set = |links: &mut Self, sender| {
+            if let Some(tap) = &mut links.tap {
+                tap.sender = sender;
+            }
+        };
+        set(self, Some(sender));
+        self.emit_frame(frame);
+        set(self, None);
+        Ok(())
     }
 
     /// Sends a whole Ethernet frame.
@@ -201,6 +243,9 @@ impl Links {
         if let Some(buffer) = self.tx.bytes(&frame) {
             buffer.copy_from_slice(bytes);
         }
+        if let Some(tap) = &mut self.tap {
+            tap.put(ETH_INDEX, true, bytes);
+        }
         self.counters.tx_frames += 1;
         self.tx.submit(frame);
     }
@@ -210,6 +255,12 @@ impl Links {
         let (packet, on) = self.loopback.pop_front()?;
         self.looped -= packet.len();
         self.arrived_on = on;
+        if let Some(tap) = &mut self.tap
+            && on == LOOPBACK_INDEX
+        {
+            tap.put_packet(on, true, &packet);
+            tap.put_packet(on, false, &packet);
+        }
         Some(packet)
     }
 

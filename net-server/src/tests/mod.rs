@@ -6,6 +6,7 @@ mod inet6;
 mod interfaces;
 mod ndp;
 mod options;
+mod packet;
 mod policy;
 mod raw;
 mod tcp;
