@@ -202,6 +202,8 @@ impl Links {
         let announce = config.is_some();
         self.ipv4.configure(config);
         if announce {
+            // What was joined before could not be told from no address.
+            self.groups.restart(now);
             self.announce_ipv4(now);
         }
     }

@@ -200,6 +200,52 @@ fn a_router_gives_address_way_and_name_server() {
 }
 
 #[test]
+fn link_local_addresses_have_a_scope() {
+    let mut w = World::fresh();
+    let mine = IpCidr::new(at("fe80::2").into(), 64);
+    w.peer.interface.update_ip_addrs(|a| a.push(mine).unwrap());
+    w.elapse(2000);
+    let listener = w.socket6(c::SOCK_STREAM);
+    assert_eq!(w.bind(&listener, &std::format!("[{OWN}]:80")), Err(Errno::EINVAL));
+    assert_eq!(w.bind(&listener, &std::format!("[{OWN}%1]:80")), Err(Errno::EADDRNOTAVAIL));
+    w.bind(&listener, &std::format!("[{OWN}%2]:80")).unwrap();
+    w.call(&Request::Listen { socket: listener.handle, backlog: 4 }).unwrap();
+    let buffer = || SocketBuffer::new(vec![0; 4096]);
+    let h = w.peer.sockets.add(Socket::new(buffer(), buffer()));
+    let cx = w.peer.interface.context();
+    let to = SocketAddr::new(at(OWN).into(), 80);
+    w.peer.sockets.get_mut::<Socket>(h).connect(cx, to, 40_000).unwrap();
+    w.until(100, |w| w.status(listener.handle) & status::IN != 0);
+    let (handle, _) = w.call(&Request::Accept { socket: listener.handle }).unwrap();
+    let s = w.attached(handle as u16);
+    assert_eq!(w.peer_of(&s).unwrap(), "[fe80::2%2]:40000");
+    assert_eq!(w.local(&s), std::format!("[{OWN}%2]:80"));
+    // The other way, and to an interface that has no such neighbours.
+    let peer = w.peer.sockets.add(Socket::new(buffer(), buffer()));
+    w.peer.sockets.get_mut::<Socket>(peer).listen(81).unwrap();
+    let out = w.socket6(c::SOCK_STREAM);
+    assert_eq!(w.connect(&out, "[fe80::2%1]:81"), Err(Errno::ENETUNREACH));
+    assert_eq!(w.connect(&out, "[fe80::2%2]:81"), Err(Errno::EINPROGRESS));
+    w.until(100, |w| w.status(out.handle) & status::CONNECTED != 0);
+    // Nothing of it comes by loopback's addresses from the wire.
+    let dropped = w.counters().rx_dropped;
+    w.inject(&frame("::1", OWN, 64, &[128, 0, 0, 0, 1, 2, 3, 4]));
+    w.inject(&frame("fe80::2", "::1", 64, &[128, 0, 0, 0, 1, 2, 3, 4]));
+    w.elapse(10);
+    assert_eq!(w.counters().rx_dropped, dropped + 2);
+    // Without a carrier the addresses stay, and are asked for anew with it.
+    w.plug(false);
+    w.elapse(500);
+    let gone = w.socket6(c::SOCK_STREAM);
+    assert_eq!(w.connect(&gone, "[fe80::2%2]:81"), Err(Errno::ENETDOWN));
+    w.plug(true);
+    w.sent();
+    w.elapse(2000);
+    assert!(messages(&w.sent()).contains(&(135, at("::"), at("ff02::1:ff00:1"))));
+    assert_eq!(addresses(&w), [std::format!("{OWN}/64")]);
+}
+
+#[test]
 fn an_echo_is_answered() {
     let mut w = World::fresh();
     w.elapse(2000);
