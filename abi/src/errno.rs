@@ -64,6 +64,7 @@ errnos! {
     EPROTO = 71, "protocol error";
     EBADMSG = 74, "bad message";
     EOVERFLOW = 75, "value too large";
+    ERESTART = 85, "to be run again";
     ENOTSOCK = 88, "not a socket";
     EDESTADDRREQ = 89, "destination address required";
     EMSGSIZE = 90, "message too long";

@@ -129,9 +129,9 @@ pub trait FileSystem {
     fn stat(&mut self, node: Node) -> Result<Stat, Errno>;
 
     /// What statvfs(3) says, as `caller` sees it.
-    fn stat_vfs(&mut self, caller: &Caller) -> StatVfs {
+    fn stat_vfs(&mut self, caller: &Caller) -> Result<StatVfs, Errno> {
         let _ = caller;
-        StatVfs { bsize: 4096, frsize: 4096, flag: ST_RDONLY, namemax: 255, ..StatVfs::default() }
+        Ok(StatVfs { bsize: 4096, frsize: 4096, flag: ST_RDONLY, namemax: 255, ..StatVfs::default() })
     }
 
     /// Reads from `offset` on; returns how many bytes, 0 at or behind the end.
@@ -208,10 +208,46 @@ pub trait FileSystem {
         Err(Errno::EROFS)
     }
 
-    /// Makes sure that what was written outlives a loss of power, if anything
-    /// does.
-    fn sync(&mut self, node: Node) -> Result<(), Errno> {
+    /// Begins to make sure that what was written outlives a loss of power, if
+    /// anything does. What it gives is for [`synced`](Self::synced).
+    fn sync(&mut self, node: Node) -> u64 {
         let _ = node;
+        0
+    }
+
+    /// Whether what was written before [`sync`](Self::sync) gave `ticket` does
+    /// now; otherwise `NOT_READY`. EIO if it never will.
+    fn synced(&mut self, ticket: u64) -> Result<(), Errno> {
+        let _ = ticket;
         Ok(())
+    }
+
+    /// Whether a step of the operation that runs was answered with
+    /// [`NOT_READY`](crate::disk::NOT_READY), whatever became of that.
+    fn is_blocked(&self) -> bool {
+        false
+    }
+
+    /// A client's operation, which may have been several steps here, has
+    /// ended; `done`: successfully. If not, it leaves nothing behind.
+    ///
+    /// So file systems that have to wait for a disk do not: they answer any
+    /// step with [`NOT_READY`](crate::disk::NOT_READY), forget what the
+    /// operation has done so far, and say by [`service`](Self::service) when
+    /// there is sense in trying again.
+    fn finish(&mut self, done: bool) {
+        let _ = done;
+    }
+
+    /// Does what has nothing to do with any operation: talks to the disk.
+    /// Whether operations that were not ready are to be run again.
+    fn service(&mut self) -> bool {
+        false
+    }
+
+    /// The server is about to sleep: asks for a wake-up. Whether there is
+    /// something to do already.
+    fn arm(&mut self) -> bool {
+        false
     }
 }

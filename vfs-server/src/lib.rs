@@ -16,6 +16,8 @@
 //! | [`file_system`] | what a file system provides |
 //! | [`mounts`] | which file systems there are: one line each |
 //! | [`ramfs`] | in memory, for reading and writing |
+//! | [`fat`] | FAT on a disk |
+//! | [`disk`] | the disk of `blk_driver`, and the cache before it |
 //! | [`pool`] | what clients may fill, by client |
 //! | [`archive`] | the read-only boot archive |
 //! | [`tar`] | reader of its format |
@@ -26,6 +28,10 @@
 //! nothing for clients. Sessions are found in the configuration: each region
 //! `<client>_vfs` together with the channel to `<client>`.
 //!
+//! No operation waits. One that needs the disk is answered later: it is undone
+//! and run again from its beginning when the disk has delivered (see
+//! [`file_system::FileSystem::finish`]); other clients are served meanwhile.
+//!
 //! What clients do to each other through files is what permission bits allow.
 //! Each is a user of its own; the superuser only if the settings say so. Each
 //! has a share of the memory, and pays for what it writes.
@@ -34,7 +40,8 @@
 //! carry (`strait_abi::vfs::token`); the two servers never call each other.
 //!
 //! Limits: times count from the start of the machine, and reading does not
-//! change them; owners cannot be changed; no locks; nothing is kept on a disk.
+//! change them; owners cannot be changed; no locks. Only what is on a disk is kept
+//! when the machine stops.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -42,6 +49,8 @@
 extern crate alloc;
 
 pub mod archive;
+pub mod disk;
+pub mod fat;
 pub mod file_system;
 pub mod identity;
 pub mod mounts;

@@ -5,13 +5,14 @@ use alloc::{boxed::Box, format, rc::Rc, string::String, vec::Vec};
 
 use strait_pd::Environment;
 
-use crate::{archive, file_system::FileSystem, pool::Pool, ramfs::Ramfs, tree::Tree};
+use crate::{archive, fat, file_system::FileSystem, pool::Pool, ramfs::Ramfs, tree::Tree};
 
 /// Makes a file system from what the PD was given.
 pub type Opener = fn(&Environment, &Rc<Pool>) -> Result<Box<dyn FileSystem>, String>;
 
 /// Kinds by name.
-pub const KINDS: &[(&str, Opener)] = &[("archive", |env, _| archive::open(env)), ("ramfs", open_ramfs)];
+pub const KINDS: &[(&str, Opener)] =
+    &[("archive", |env, _| archive::open(env)), ("fat", |env, _| fat::open(env)), ("ramfs", open_ramfs)];
 
 /// The setting: paths and kinds, first the root, separated by commas.
 pub const SETTING: &str = "mounts";

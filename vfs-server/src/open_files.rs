@@ -240,6 +240,11 @@ impl Exports {
         number
     }
 
+    /// What is under way with this number.
+    pub fn get(&self, number: u64) -> Option<FileId> {
+        self.under_way.get(&number).map(|(id, _)| *id)
+    }
+
     /// It has arrived: the description, retained, and who sent it.
     pub fn take(&mut self, number: u64) -> Option<(FileId, usize)> {
         self.under_way.remove(&number)

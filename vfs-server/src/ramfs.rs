@@ -241,10 +241,10 @@ impl FileSystem for Ramfs {
         })
     }
 
-    fn stat_vfs(&mut self, caller: &Caller) -> StatVfs {
+    fn stat_vfs(&mut self, caller: &Caller) -> Result<StatVfs, Errno> {
         let (share, used) = (self.pool.share(), self.pool.used_by(caller.payer));
         let (bfree, ffree) = (share.pages - used.pages, share.inodes - used.inodes);
-        StatVfs {
+        Ok(StatVfs {
             bsize: 4096,
             frsize: 4096,
             blocks: share.pages,
@@ -255,7 +255,7 @@ impl FileSystem for Ramfs {
             favail: ffree,
             namemax: 255,
             ..StatVfs::default()
-        }
+        })
     }
 
     fn read(&mut self, node: Node, offset: u64, into: Window) -> Result<usize, Errno> {

@@ -181,14 +181,18 @@ impl Component for VfsServer {
         let mut who = channels;
         loop {
             let mut notify = ChannelSet::EMPTY;
-            let more = self.round(who, &mut notify);
+            let mut more = self.round(who, &mut notify);
+            if self.shared.tree.service() {
+                self.clients.iter_mut().for_each(|client| client.session.retry());
+                more = true;
+            }
             if more {
                 // Those who wait need not wait for the others' work.
                 notify.iter().for_each(|channel| self.pd.notify(channel));
                 who = everybody;
                 continue;
             }
-            let mut came = false;
+            let mut came = self.shared.tree.arm();
             for client in self.clients.iter_mut().filter(|c| who.contains(c.channel)) {
                 client.session.signal().arm();
                 if client.session.has_work() {

@@ -2,6 +2,12 @@
 //!
 //! Everything in the region may change at any time: a command is copied out,
 //! then checked; a path is copied out, then walked; data is copied once.
+//!
+//! A command that met something which is not ready (`disk::NOT_READY`) has left
+//! nothing behind. It is *parked*, and run again from its beginning when a file
+//! system has news; the session's further commands wait behind it, others'
+//! sessions do not. So a command changes nothing here before all that it asks of
+//! the tree has succeeded.
 
 mod files;
 mod paths;
@@ -30,6 +36,17 @@ const TURN_COMMANDS: u32 = 16;
 /// Most bytes for one client in one turn, give or take one command.
 const TURN_BYTES: u64 = MAX_IO as u64;
 
+/// Most times that a command is run. One that needs more will never be done.
+const MAX_TRIES: u32 = 100_000;
+
+/// A command to be run again.
+struct Parked {
+    command: Command,
+    tries: u32,
+    /// What [`FileSystem::sync`](crate::file_system::FileSystem::sync) gave it.
+    ticket: Option<u64>,
+}
+
 /// The state of one session.
 pub struct Session {
     /// Its place among the sessions.
@@ -40,6 +57,11 @@ pub struct Session {
     completions: Sender<Completion>,
     files: Vec<Option<FileId>>,
     counters: Counters,
+    parked: Option<Parked>,
+    /// Whether there is sense in running it again.
+    retry: bool,
+    /// That of the command that runs.
+    ticket: Option<u64>,
 }
 
 /// What a command gives: the result and more of it.
@@ -61,7 +83,15 @@ impl Session {
             completions: region.completion_sender()?,
             files: Vec::new(),
             counters: Counters::default(),
+            parked: None,
+            retry: false,
+            ticket: None,
         })
+    }
+
+    /// A file system has news: what was parked may be ready.
+    pub fn retry(&mut self) {
+        self.retry = self.parked.is_some();
     }
 
     /// Its region.
@@ -81,6 +111,9 @@ impl Session {
 
     /// Whether there is something to do.
     pub fn has_work(&mut self) -> bool {
+        if self.parked.is_some() {
+            return self.completions.room().map_or(true, |room| self.retry && room > 0);
+        }
         match (self.commands.available(), self.completions.room()) {
             (Ok(commands), Ok(room)) => commands > 0 && room > 0,
             // To be punished in the next turn.
@@ -120,17 +153,36 @@ impl Session {
         if self.completions.room()? == 0 {
             return Ok(false);
         }
-        let Some(command) = self.commands.take()? else { return Ok(false) };
-        self.counters.commands += 1;
-        let (result, extra) = Request::decode(&command)
-            .and_then(|request| self.execute(shared, request))
-            .unwrap_or_else(|errno| (-i64::from(errno.raw()), [0; 2]));
+        let (command, tries) = match self.parked.take_if(|_| self.retry) {
+            Some(parked) => {
+                self.ticket = parked.ticket;
+                (parked.command, parked.tries + 1)
+            }
+            None if self.parked.is_some() => return Ok(false),
+            None => {
+                let Some(command) = self.commands.take()? else { return Ok(false) };
+                self.counters.commands += 1;
+                (command, 0)
+            }
+        };
+        self.retry = false;
+        let mut outcome = Request::decode(&command).and_then(|request| self.execute(shared, request));
+        let ticket = self.ticket.take();
+        if shared.tree.finish(outcome.is_ok()) {
+            if tries < MAX_TRIES {
+                self.parked = Some(Parked { command, tries, ticket });
+                return Ok(false);
+            }
+            outcome = Err(Errno::EIO);
+        }
+        let (result, extra) = outcome.unwrap_or_else(|errno| (-i64::from(errno.raw()), [0; 2]));
         self.completions.put(&Completion { id: command.id, reserved: 0, result, extra })
     }
 
     /// The client broke the protocol: all it had is gone, it may begin again.
     fn punish(&mut self, shared: &mut Shared) {
         self.close_all(shared);
+        self.parked = None;
         self.commands.resynchronise();
         self.completions.resynchronise();
         self.region.next_epoch();
@@ -170,7 +222,8 @@ impl Session {
             Request::Truncate { file, size } => self.truncate(shared, file, size),
             Request::Sync { file } => {
                 let place = self.file(shared, file)?.place.ok_or(Errno::EINVAL)?;
-                shared.tree.sync(place)?;
+                let ticket = *self.ticket.get_or_insert_with(|| shared.tree.sync(place));
+                shared.tree.synced(place, ticket)?;
                 DONE
             }
             Request::FileStat { file, into } => {

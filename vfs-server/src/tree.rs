@@ -168,8 +168,8 @@ impl Tree {
     }
 
     /// See [`FileSystem::stat_vfs`].
-    pub fn stat_vfs(&mut self, caller: &Caller, place: Place) -> StatVfs {
-        StatVfs { fsid: place.mount as u64 + 1, ..self.fs(place).stat_vfs(caller) }
+    pub fn stat_vfs(&mut self, caller: &Caller, place: Place) -> Result<StatVfs, Errno> {
+        Ok(StatVfs { fsid: place.mount as u64 + 1, ..self.fs(place).stat_vfs(caller)? })
     }
 
     /// See [`FileSystem::hold`].
@@ -198,8 +198,35 @@ impl Tree {
     }
 
     /// See [`FileSystem::sync`].
-    pub fn sync(&mut self, place: Place) -> Result<(), Errno> {
+    pub fn sync(&mut self, place: Place) -> u64 {
         self.fs(place).sync(place.node)
+    }
+
+    /// See [`FileSystem::synced`].
+    pub fn synced(&mut self, place: Place, ticket: u64) -> Result<(), Errno> {
+        self.fs(place).synced(ticket)
+    }
+
+    /// An operation has ended, see [`FileSystem::finish`]. Whether it must be
+    /// run again.
+    pub fn finish(&mut self, done: bool) -> bool {
+        // If one is not ready, the others must forget it too.
+        let again = self.mounts.iter().any(|m| m.file_system.is_blocked());
+        for mount in &mut self.mounts {
+            mount.file_system.finish(done && !again);
+        }
+        again
+    }
+
+    /// See [`FileSystem::service`].
+    pub fn service(&mut self) -> bool {
+        // Each of them, whatever those before say.
+        self.mounts.iter_mut().filter_map(|m| m.file_system.service().then_some(())).count() > 0
+    }
+
+    /// See [`FileSystem::arm`].
+    pub fn arm(&mut self) -> bool {
+        self.mounts.iter_mut().filter_map(|m| m.file_system.arm().then_some(())).count() > 0
     }
 
     /// See [`FileSystem::read_link`].

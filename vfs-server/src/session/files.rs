@@ -185,9 +185,11 @@ impl Session {
         let mut shown = Token::new_zeroed();
         self.window(token)?.read(0, shown.as_mut_bytes())?;
         let number = tokens.check(&shown, FILE, "").map_err(|_| Errno::EBADF)?;
-        let (id, _) = shared.files.exports.take(number).ok_or(Errno::EBADF)?;
-        let handle = self.add_handle(shared, id)?;
+        let id = shared.files.exports.get(number).ok_or(Errno::EBADF)?;
+        // First what may not be ready.
         let stat = shared.files.stat(&mut shared.tree, id)?;
+        shared.files.exports.take(number);
+        let handle = self.add_handle(shared, id)?;
         let file = shared.files.get(id)?;
         let constant = constant(shared, file, stat.mode);
         Ok((handle.into(), [file.status.into(), u64::from(stat.mode) | constant]))

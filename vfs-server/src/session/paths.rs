@@ -85,7 +85,7 @@ impl Session {
             Request::StatVfs { directory, path, flags, into } => {
                 only(flags, AT_EMPTY_PATH)?;
                 let place = self.find(shared, directory, path, flags, Links::Follow)?;
-                self.put(into, shared.tree.stat_vfs(&caller, place).as_bytes())
+                self.put(into, shared.tree.stat_vfs(&caller, place)?.as_bytes())
             }
             Request::Access { directory, path, flags, mode } => {
                 only(flags, AT_SYMLINK_NOFOLLOW | AT_EACCESS | AT_EMPTY_PATH)?;

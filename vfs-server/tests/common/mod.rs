@@ -10,7 +10,7 @@ use strait_abi::{
         EntryHeader, ROOT, Receiver, Request, STAT_BYTES, Sender, Stat, VERSION, VfsRegion, token,
     },
 };
-use strait_pd::{Channel, ChannelConfig, ChannelSet, Component, Config, Environment, Message, Pd, RegionConfig};
+use strait_pd::{Channel, ChannelConfig, ChannelSet, Component, Config, Environment, Message, Pd, PdRef, RegionConfig};
 use strait_ring::{
     PAGE, SharedMemory,
     memory::{environment_for_tests, leak_for_tests},
@@ -100,6 +100,16 @@ impl Pd for World {
 }
 
 pub fn environment(world: &'static World, archive: &[u8], clients: &[(&str, SharedMemory)]) -> Environment {
+    environment_of(world, archive, clients, &[])
+}
+
+/// An environment in some world, with further regions.
+pub fn environment_of(
+    world: PdRef,
+    archive: &[u8],
+    clients: &[(&str, SharedMemory)],
+    more: &[(&str, SharedMemory)],
+) -> Environment {
     let region = |name: &str, prefill: usize| RegionConfig {
         name: name.into(),
         vaddr: 0,
@@ -112,9 +122,11 @@ pub fn environment(world: &'static World, archive: &[u8], clients: &[(&str, Shar
     let mut shared: Vec<(&str, SharedMemory)> = names.iter().zip(clients).map(|(n, (_, m))| (n.as_str(), *m)).collect();
     shared.push(("vfs_archive", archive_memory));
     shared.push(("vfs_tokens", leak_for_tests(token::REGION_BYTES)));
+    shared.extend(more);
     let mut regions: Vec<_> = names.iter().map(|n| region(n, 0)).collect();
     regions.push(region("vfs_archive", archive.len()));
     regions.push(region("vfs_tokens", 0));
+    regions.extend(more.iter().map(|(name, _)| region(name, 0)));
     let channels = (0..)
         .zip(clients)
         .map(|(id, (peer, _))| ChannelConfig { peer: (*peer).into(), id, can_call: false })
