@@ -20,7 +20,7 @@
 //!
 //! # A component without a loop of its own
 //!
-//! ```ignore
+//! ```text
 //! fn notified(&mut self, channels: ChannelSet) {
 //!     self.process.notified(channels);
 //!     while self.process.dispatch_events(Some(Duration::ZERO)).is_ok_and(|news| news != 0) {}

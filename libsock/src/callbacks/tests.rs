@@ -1,5 +1,7 @@
 use alloc::{format, string::String, vec::Vec};
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::fake::{Fake, OTHER};
 use strait_abi::{
@@ -278,4 +280,91 @@ fn beside_watched_sockets_and_blocking_calls() {
     let mut events = [crate::Event::default(); 4];
     assert_eq!(p.wait_events(&mut events, NOW), Ok(1));
     assert_eq!(events[0].token, 7);
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Push(u16),
+    Take,
+    Read(u16),
+    Send(u16),
+    Set(u32),
+    Event,
+    Dispatch,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let bits = [status::PRI, status::RDHUP, status::WRSHUT, status::RDHUP | status::HUP | status::WRSHUT];
+    prop_oneof![
+        (0..6000u16).prop_map(Act::Push),
+        Just(Act::Take),
+        (0..6000u16).prop_map(Act::Read),
+        (0..9000u16).prop_map(Act::Send),
+        proptest::sample::select(bits.to_vec()).prop_map(Act::Set),
+        Just(Act::Event),
+        Just(Act::Dispatch),
+        Just(Act::Dispatch),
+    ]
+}
+
+proptest! {
+    /// Whatever happens, what is told is so, in order, and nothing is left out.
+    #[test]
+    fn what_is_told_is_so(acts in proptest::collection::vec(act(), 0..60)) {
+        let (fake, p, log) = world();
+        let fd = stream(fake, &p, &log);
+        let (mut ended, mut over, mut told, mut short) = (false, false, 0usize, false);
+        let (mut arrived, mut read) = (0usize, 0usize);
+        for act in acts.into_iter().chain([Act::Take, Act::Dispatch]) {
+            let end = fake.serve(|s| s.status(0)) & status::RDHUP != 0;
+            match act {
+                // Nothing comes after the end.
+                Act::Push(n) if !end => arrived += fake.serve(|s| s.push(0, &[7; 6000][..n.into()])),
+                Act::Push(_) => {}
+                Act::Take => drop(fake.serve(|s| s.take(0))),
+                Act::Read(n) => {
+                    read += p.recv(fd, &mut [0; 6000][..n.into()], MSG_DONTWAIT).unwrap_or(0);
+                    // What was read need not be told.
+                    told = told.max(read);
+                }
+                Act::Send(n) => {
+                    let sent = p.send(fd, &[1; 9000][..n.into()], MSG_DONTWAIT);
+                    short = sent.map_or(sent == Err(Errno::EAGAIN), |sent| sent < n.into());
+                }
+                Act::Set(bits) => fake.serve(|s| s.change(0, bits, 0)),
+                Act::Event => fake.serve(|s| s.event(0)),
+                Act::Dispatch => {
+                    while p.dispatch_events(NOW).unwrap() != 0 {}
+                    for line in log.lines.take() {
+                        prop_assert!(!over, "{line} after the end");
+                        match line.split(' ').collect::<Vec<_>>()[..] {
+                            ["recv", "0"] => {
+                                prop_assert!(!ended && told == arrived, "an end before the data");
+                                ended = true;
+                            }
+                            ["recv", n] => {
+                                prop_assert!(!ended);
+                                let n: usize = n.parse().unwrap();
+                                prop_assert!(n == arrived - read && told < arrived);
+                                told = arrived;
+                            }
+                            ["xmit", n] => {
+                                prop_assert!(short && n != "0", "{line} and nobody lacked any");
+                                short = false;
+                            }
+                            ["disconnected", "Closed"] => over = true,
+                            ["exception", "Urgent"] => {}
+                            _ => prop_assert!(false, "{line}"),
+                        }
+                    }
+                    prop_assert!(over || told == arrived, "{} bytes were not told", arrived - told);
+                    let word = fake.serve(|s| s.status(0));
+                    prop_assert_eq!(over, word & status::HUP != 0);
+                    prop_assert!(over || ended == (word & status::RDHUP != 0));
+                }
+            }
+        }
+        let open = fake.serve(|s| s.status(0)) & (status::WRSHUT | status::HUP) == 0;
+        prop_assert!(!(short && open), "room was not told");
+    }
 }
