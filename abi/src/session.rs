@@ -175,6 +175,13 @@ pub mod status {
     /// The socket is shared with another session, whose memory its rings are
     /// in: [`Acquire`](crate::net::Request::Acquire) brings them here.
     pub const AWAY: u32 = 1 << 22;
+    /// The server takes back room for sending that is not used: before its next
+    /// write, and when it is told of this, the client gives it back
+    /// ([`ClientProducer::yield_room`](strait_ring::paged::ClientProducer::yield_room))
+    /// and rings the doorbell.
+    pub const SHRINK: u32 = 1 << 24;
+    /// What a client attends to before it uses its rings.
+    pub const ATTEND: u32 = AWAY | SHRINK;
     /// A stream: the bytes before `rx_skip` of the slot, at which the client
     /// stands, were urgent: it passes over them unless SO_OOBINLINE is set.
     pub const SKIP: u32 = 1 << 23;

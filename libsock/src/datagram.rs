@@ -45,8 +45,8 @@ impl Socket {
         if flags & (MSG_OOB | MSG_ERRQUEUE) != 0 {
             self.no_special_datagram(flags)?;
         }
-        if status & (status::ERR | status::AWAY) != 0 {
-            self.bring_here(status)?;
+        if status & (status::ERR | status::ATTEND) != 0 {
+            self.attend(status)?;
             if status & status::ERR != 0 {
                 self.check_error()?;
             }
@@ -153,8 +153,8 @@ impl Socket {
             return Err(Errno::EMSGSIZE);
         }
         let to = self.destination(to, status)?;
-        if status & (status::ERR | status::WRSHUT | status::AWAY) != 0 {
-            self.bring_here(status)?;
+        if status & (status::ERR | status::WRSHUT | status::ATTEND) != 0 {
+            self.attend(status)?;
             if status & status::ERR != 0 {
                 self.check_error()?;
             }

@@ -59,11 +59,15 @@ impl Socket {
         self.net.call(&Request::Send { socket: self.handle }, |_| Ok(()))
     }
 
-    /// Brings the rings of a shared socket here if they are elsewhere. Returns
-    /// whether they were. ENOBUFS if the session has no pages for what is in
-    /// them.
+    /// Attends to what the server asks for by the status: gives back room that
+    /// it takes back, and brings the rings of a shared socket here if they are
+    /// elsewhere. Returns whether they were. ENOBUFS if the session has no pages
+    /// for what is in them.
     #[cold]
-    pub fn bring_here(&self, status: u32) -> Result<bool, Errno> {
+    pub fn attend(&self, status: u32) -> Result<bool, Errno> {
+        if status & status::SHRINK != 0 && self.tx.borrow().yield_room() {
+            self.doorbell();
+        }
         if status & status::AWAY == 0 {
             return Ok(false);
         }

@@ -194,6 +194,13 @@ impl Socket {
         if self.listening.get() {
             return ready;
         }
+        if status & status::ATTEND != 0 {
+            if status & status::AWAY != 0 {
+                // What its rings hold, the server says.
+                return ready;
+            }
+            let _ = self.attend(status);
+        }
         let mut enough = if self.is_stream() && self.is_inet() { self.low_water.get() } else { 1 };
         if status & status::MARK != 0 && self.is_inet() {
             match self.mark_distance() {

@@ -39,7 +39,7 @@ impl Socket {
         let mut available = rx.available() as usize;
         if available == 0 {
             drop(rx);
-            if self.bring_here(status)? {
+            if self.attend(status)? {
                 return self.receive_stream(into, done, flags, extra);
             }
             return self.nothing_received(status);
@@ -48,7 +48,7 @@ impl Socket {
         if status & (status::MARK | status::CONTROL | status::SKIP | status::AWAY) != 0 {
             if status & status::AWAY != 0 {
                 drop(rx);
-                self.bring_here(status)?;
+                self.attend(status)?;
                 return self.receive_stream(into, done, flags, extra);
             }
             passed = self.urgent_at_head(&rx);
@@ -189,7 +189,7 @@ impl Socket {
     #[inline]
     pub fn stream_room(&self) -> Result<u32, Errno> {
         let status = self.status();
-        if status & (status::CONNECTED | status::ERR | status::WRSHUT | status::AWAY) != status::CONNECTED {
+        if status & (status::CONNECTED | status::ERR | status::WRSHUT | status::ATTEND) != status::CONNECTED {
             self.cannot_send(status)?;
         }
         Ok(self.tx.borrow().room())
@@ -197,7 +197,7 @@ impl Socket {
 
     #[cold]
     fn cannot_send(&self, status: u32) -> Result<(), Errno> {
-        self.bring_here(status)?;
+        self.attend(status)?;
         if status & status::WRSHUT != 0 && self.is_local() {
             // unix(7) on Linux: the error stays for the next receive.
             return Err(Errno::EPIPE);

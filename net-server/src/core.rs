@@ -8,7 +8,7 @@ use slab::Slab;
 use strait_abi::{Errno, policy::Policy, session::SessionRegion, session::status, vfs::token::Verifier};
 use strait_pd::Channel;
 use strait_ring::{
-    Misbehaved, PAGE,
+    Misbehaved,
     arena::Arena,
     paged::{ServerConsumer, ServerProducer},
 };
@@ -41,6 +41,11 @@ pub struct Session {
     /// When its sockets are looked at because pages were short; `u64::MAX` if
     /// they were not.
     pub relief: u64,
+    /// When its sockets are looked at for room that they do not use; `u64::MAX`
+    /// if they are not.
+    pub trim: u64,
+    /// Pages in use when there was none such.
+    pub resting: usize,
     /// Descriptors in messages that it sent and nobody has received.
     pub flying: usize,
 }
@@ -62,6 +67,8 @@ impl Session {
             sockets: 0,
             ephemeral: 0,
             relief: u64::MAX,
+            trim: u64::MAX,
+            resting: 0,
             flying: 0,
         }
     }
@@ -163,7 +170,8 @@ impl Core {
             slot,
             rx: ServerProducer::new(memory, slot),
             tx: ServerConsumer::new(memory, slot),
-            window: PAGE as u32,
+            window: 0,
+            written: 0,
         }));
         socket.slot = Some(number);
         socket.held = true;
@@ -205,6 +213,51 @@ impl Core {
         }
     }
 
+    /// Takes back room that clients of the session got and do not use. Returns
+    /// whether there is more to come.
+    pub fn trim(&mut self, session: usize) -> bool {
+        let mut left = false;
+        for slot in 0..self.sessions[session].slots.len() {
+            let Some(id) = self.sessions[session].slots[slot] else { continue };
+            if self.sockets.get(id).is_none_or(|s| s.session != session) {
+                continue;
+            }
+            let Some((rings, arena, _)) = self.rings(id) else { continue };
+            let result = rings.rx.reclaim(arena).and_then(|()| rings.tx.available());
+            let idle = result == Ok(0) && rings.written == rings.tx.tail();
+            rings.written = rings.tx.tail();
+            if rings.tx.revoking() {
+                left |= !self.taken_back(id);
+            } else if rings.tx.pages() > 1 {
+                left = true;
+                if idle && rings.tx.revoke() == Ok(true) {
+                    rings.window = 0;
+                    let status = self.sockets[id].status;
+                    self.set_status(id, status);
+                    self.event(id);
+                }
+            }
+        }
+        left
+    }
+
+    /// Frees what the client gave back. Returns whether it has.
+    pub fn taken_back(&mut self, id: SocketId) -> bool {
+        let Some((rings, arena, _)) = self.rings(id) else { return true };
+        match rings.tx.take_back(arena) {
+            Ok(true) => {
+                let status = self.sockets[id].status & !status::SHRINK;
+                self.set_status(id, status);
+                true
+            }
+            Ok(false) => false,
+            Err(error) => {
+                self.punish(id, error);
+                true
+            }
+        }
+    }
+
     /// The socket's rings with the arena of its session.
     pub fn rings(&mut self, id: SocketId) -> Option<(&mut Rings, &mut Arena, &Options)> {
         let socket = self.sockets.get_mut(id)?;
@@ -229,6 +282,8 @@ impl Core {
     pub fn set_status(&mut self, id: SocketId, status: u32) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         let status = if socket.error.is_some() { status | status::ERR } else { status };
+        let revoking = socket.rings.as_ref().is_some_and(|rings| rings.tx.revoking());
+        let status = if revoking { status | status::SHRINK } else { status };
         if socket.status == status {
             return;
         }

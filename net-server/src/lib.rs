@@ -43,7 +43,14 @@ use rand_chacha::{
 };
 use slab::Slab;
 use smoltcp::wire::Ipv6Cidr;
-use strait_abi::{Errno, entropy, log::Logger, net, net::Request, session::SessionRegion, timer};
+use strait_abi::{
+    Errno, entropy,
+    log::Logger,
+    net,
+    net::Request,
+    session::{SessionRegion, status},
+    timer,
+};
 use strait_pd::{Channel, ChannelSet, Component, ConfigError, Environment, MESSAGE_BYTES, Message, PdRef};
 use strait_ring::{
     SharedMemory,
@@ -69,6 +76,9 @@ const FRAMES_PER_ROUND: usize = 64;
 const RELIEF: u64 = 10_000_000;
 /// The driver is asked for the carrier no more often than this, in nanoseconds.
 const CARRIER_INTERVAL: u64 = 100_000_000;
+/// How long a client keeps room for sending that it does not use, at least, in
+/// nanoseconds.
+const TRIM: u64 = 200_000_000;
 /// A timer set earlier than needed by up to this many nanoseconds is left as it
 /// is.
 const TIMER_SLACK: u64 = 1_000_000;
@@ -314,7 +324,11 @@ impl NetServer {
             region.doorbells().take(|slot| scratch.extend(slots.get(slot).copied().flatten()));
             for id in scratch.drain(..) {
                 if let Some(socket) = core.sockets.get(id) {
-                    families.get(socket.family).doorbell(core, id);
+                    let family = socket.family;
+                    if socket.status & status::SHRINK != 0 {
+                        core.taken_back(id);
+                    }
+                    families.get(family).doorbell(core, id);
                 }
             }
         }
@@ -325,6 +339,12 @@ impl NetServer {
     fn relieve(&mut self) {
         let Self { core, families, .. } = self;
         for session in 0..core.sessions.len() {
+            if core.sessions[session].trim <= core.now {
+                let left = core.trim(session);
+                let owner = &mut core.sessions[session];
+                owner.trim = if left { core.now + TRIM } else { u64::MAX };
+                owner.resting = owner.arena.used();
+            }
             if core.sessions[session].relief > core.now {
                 continue;
             }
@@ -414,7 +434,12 @@ impl NetServer {
             if session.arena.take_short() {
                 session.relief = session.relief.min(self.core.now + RELIEF);
             }
-            self.relief = self.relief.min(session.relief);
+            let used = session.arena.used();
+            if used > session.resting && session.trim == u64::MAX {
+                session.trim = self.core.now + TRIM;
+            }
+            session.resting = session.resting.min(used);
+            self.relief = self.relief.min(session.relief).min(session.trim);
         }
         self.set_timer();
         self.flush()

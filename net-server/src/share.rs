@@ -20,10 +20,7 @@ use alloc::{boxed::Box, vec::Vec};
 use core::sync::atomic::{Ordering, fence};
 
 use strait_abi::{Errno, session::status};
-use strait_ring::{
-    PAGE,
-    paged::{ServerConsumer, ServerProducer},
-};
+use strait_ring::paged::{ServerConsumer, ServerProducer};
 
 use crate::{
     core::Core,
@@ -144,7 +141,8 @@ impl Core {
                 slot: shared,
                 rx: ServerProducer::new(memory, shared),
                 tx: ServerConsumer::new(memory, shared),
-                window: PAGE as u32,
+                window: 0,
+                written: 0,
             },
             Some(old) => {
                 // From here on the former home sees that it is too late. What it
@@ -171,7 +169,7 @@ impl Core {
                     }
                 };
                 old.freeze();
-                Rings { slot: shared, rx, tx, window: PAGE as u32 }
+                Rings { slot: shared, rx, tx, window: 0, written: 0 }
             }
         };
         let ghost = socket.rings.replace(Box::new(rings));

@@ -73,8 +73,11 @@ pub struct Rings {
     pub rx: ServerProducer,
     /// From the client.
     pub tx: ServerConsumer,
-    /// How much room the client gets: grows while it uses it up.
+    /// How much room the client gets: grows while it uses it up. 0 at first,
+    /// and when it was taken back: then it gets some when it asks, or has none.
     pub window: u32,
+    /// How far the client had written when it was looked at last.
+    pub written: u32,
 }
 
 impl Rings {
@@ -98,11 +101,13 @@ impl Rings {
     /// was not seen to wait: it may have looked just before.
     pub fn grant(&mut self, arena: &mut Arena, most: u32) -> bool {
         let (room, wanted) = (self.tx.room(), self.tx.wanted());
-        if wanted == 0 && room >= self.window {
+        if wanted == 0 && room >= self.window && room != 0 {
             // All of it is there yet.
             return false;
         }
-        if room < self.window / 4 {
+        if self.window == 0 {
+            self.window = PAGE as u32;
+        } else if room < self.window / 4 {
             self.window = (2 * self.window).min(most);
         }
         self.tx.grant(self.window.max(wanted.min(most)), arena);

@@ -55,7 +55,10 @@ pub struct Slot {
     /// End of bytes that the client passes over, by the server: valid while a
     /// bit of `status` says so.
     pub rx_skip: AtomicU32,
-    reserved_server: [AtomicU32; 10],
+    /// How often room was taken back, by the server (see
+    /// [`ServerConsumer::revoke`]).
+    pub tx_revoked: AtomicU32,
+    reserved_server: [AtomicU32; 9],
     /// Begin of the data not yet read, by the client.
     pub rx_head: AtomicU32,
     /// End of the data for the server, by the client.
@@ -66,7 +69,9 @@ pub struct Slot {
     /// Not 0: more follows at once, a part of a segment may wait for it
     /// (MSG_MORE).
     pub tx_hold: AtomicU32,
-    reserved_client: [AtomicU32; 12],
+    /// How often of that the client knows, by the client.
+    pub tx_yielded: AtomicU32,
+    reserved_client: [AtomicU32; 11],
     /// Pages of the rx ring, by the server.
     pub rx_pages: [AtomicU16; RING_PAGES],
     /// Pages of the tx ring, by the server.
@@ -94,11 +99,13 @@ unsafe impl crate::memory::Cells for Slot {
             tx_limit: Cells::zeroed(),
             rx_mark: Cells::zeroed(),
             rx_skip: Cells::zeroed(),
+            tx_revoked: Cells::zeroed(),
             reserved_server: Cells::zeroed(),
             rx_head: Cells::zeroed(),
             tx_tail: Cells::zeroed(),
             tx_want: Cells::zeroed(),
             tx_hold: Cells::zeroed(),
+            tx_yielded: Cells::zeroed(),
             reserved_client: Cells::zeroed(),
             rx_pages: Cells::zeroed(),
             tx_pages: Cells::zeroed(),
@@ -110,8 +117,16 @@ unsafe impl crate::memory::Cells for Slot {
 impl Slot {
     /// Server: makes the slot as new. The client must not be using it.
     pub fn reset(&self) {
-        let server = [&self.rx_tail, &self.tx_head, &self.tx_limit, &self.rx_mark, &self.status];
-        let client = [&self.rx_head, &self.tx_tail, &self.tx_want, &self.tx_hold];
+        let server = [
+            &self.rx_tail,
+            &self.tx_head,
+            &self.tx_limit,
+            &self.rx_mark,
+            &self.rx_skip,
+            &self.tx_revoked,
+            &self.status,
+        ];
+        let client = [&self.rx_head, &self.tx_tail, &self.tx_want, &self.tx_hold, &self.tx_yielded];
         for word in server.into_iter().chain(client) {
             word.store(0, Ordering::Release);
         }
@@ -197,6 +212,14 @@ impl Table {
         while self.low != page_number && self.low != self.high {
             arena.free(self.pages[entry(self.low)]);
             self.low = (self.low + 1) % PAGE_NUMBERS;
+        }
+    }
+
+    /// Takes back the pages from `page_number` on.
+    fn detach_from(&mut self, page_number: u32, arena: &mut Arena) {
+        while self.high != page_number && self.low != self.high {
+            self.high = self.high.wrapping_sub(1) % PAGE_NUMBERS;
+            arena.free(self.pages[entry(self.high)]);
         }
     }
 
@@ -341,12 +364,16 @@ pub struct ServerConsumer {
     head: u32,
     tail: u32,
     limit: u32,
+    /// Revocations so far, and whether the last is not answered yet: see
+    /// `revoke.rs`.
+    revoked: u32,
+    waiting: bool,
 }
 
 impl ServerConsumer {
     /// See [`ServerProducer::new`].
     pub fn new(memory: SharedMemory, slot: &'static Slot) -> Self {
-        Self { memory, slot, table: Table::new(), head: 0, tail: 0, limit: 0 }
+        Self { memory, slot, table: Table::new(), head: 0, tail: 0, limit: 0, revoked: 0, waiting: false }
     }
 
     /// Looks how far the client has written: bytes that can be taken.
@@ -399,9 +426,13 @@ impl ServerConsumer {
     }
 
     /// Lets the client write up to `bytes` that are not yet taken, as far as
-    /// there are pages. What was granted before is not taken back. Returns
-    /// whether the client may now write more than before.
+    /// there are pages. What was granted before stays. Returns whether the
+    /// client may now write more than before; not while it has room to give
+    /// [back](Self::revoke).
     pub fn grant(&mut self, bytes: u32, arena: &mut Arena) -> bool {
+        if self.waiting {
+            return false;
+        }
         let want = self.head.wrapping_add(bytes.min(RING_BYTES - PAGE as u32));
         let more = want.wrapping_sub(self.limit);
         if more == 0 || more > RING_BYTES {
@@ -497,7 +528,9 @@ impl ClientProducer {
     /// Bytes that can be written now.
     #[inline]
     pub fn room(&self) -> u32 {
-        self.slot.tx_limit.load(Ordering::Acquire).wrapping_sub(self.tail).min(RING_BYTES)
+        let room = self.slot.tx_limit.load(Ordering::Acquire).wrapping_sub(self.tail);
+        // What is behind a limit that was lowered is no room.
+        if room > RING_BYTES { 0 } else { room }
     }
 
     /// Asks the server for room for `bytes`; then ring the doorbell. Also
@@ -553,6 +586,7 @@ impl ClientProducer {
     }
 }
 
+mod revoke;
 mod transfer;
 
 #[cfg(all(test, not(loom)))]

@@ -22,13 +22,14 @@
 //! | `bytes`: head stored, or loaded, with `Relaxed` | `log_ring` |
 //! | `paged`: `rx_tail` or `rx_head` stored, or loaded, with `Relaxed` | `paged_to_client` |
 //! | `paged`: `tx_tail` or `tx_limit` stored, or loaded, with `Relaxed` | `paged_to_server` |
+//! | `paged`: pages that were revoked freed before the client answered | `paged_room_comes_back` |
 //!
 //! One is beyond loom: `Relaxed` on the bitmap's summary passes, because loom
 //! does not reorder read-modify-writes of one thread.
 #![cfg(loom)]
 
 use loom::{
-    sync::{Arc, Notify, atomic::AtomicU32, atomic::AtomicU64},
+    sync::{Arc, Notify, atomic::AtomicU32, atomic::AtomicU64, atomic::Ordering as Order},
     thread,
 };
 use strait_ring::{
@@ -267,5 +268,48 @@ fn paged_to_server() {
         }
         assert_eq!(got, TEXT);
         other.join().unwrap();
+    });
+}
+
+/// Room that was granted comes back, also from the middle of a write, and its
+/// page is used for something else at once.
+#[test]
+fn paged_room_comes_back() {
+    model(|| {
+        // Page 0 is not handed out.
+        let memory = leak_for_tests(3 * PAGE);
+        let slot: &'static Slot = memory.cell(1 << 20).unwrap();
+        let mut arena = Arena::new(1, 3);
+        let (mut server, mut client) = (ServerConsumer::new(memory, slot), ClientProducer::new(memory, slot));
+        let mut other = ServerProducer::new(memory, slot);
+        server.grant(2 * PAGE as u32, &mut arena);
+        let writer = thread::spawn(move || {
+            let mut sent = 0;
+            // Each write looks at the status first.
+            for _ in 0..2 {
+                if slot.status.load(Order::Acquire) != 0 {
+                    client.yield_room();
+                }
+                let n = (client.room() as usize).min(PAGE + 2);
+                client.stage(0, &TEXT[sent..sent + n]).unwrap();
+                client.commit(n as u32);
+                sent += n;
+            }
+            sent
+        });
+        let revoked = server.revoke().unwrap();
+        if revoked {
+            slot.status.store(1, Order::Release);
+        }
+        // One look is enough for the model: it tries every moment of it.
+        if server.take_back(&mut arena).unwrap() && arena.used() < 2 {
+            other.push(&mut arena, PAGE as u32, b"mine");
+        }
+        let sent = writer.join().unwrap();
+        let n = server.available().unwrap() as usize;
+        assert_eq!(n, sent);
+        let mut got = vec![0; n];
+        server.copy(0, &mut got).unwrap();
+        assert_eq!(got, &TEXT[..n]);
     });
 }

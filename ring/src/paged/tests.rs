@@ -182,3 +182,113 @@ proptest! {
         prop_assert_eq!(p.arena.used(), 0);
     }
 }
+
+#[test]
+fn room_comes_back_when_the_client_says_so() {
+    let mut p = pair(80);
+    p.from_client.grant(100_000, &mut p.arena);
+    assert_eq!(p.arena.used(), 25);
+    p.writer.stage(0, &pattern(0, 5000)).unwrap();
+    p.writer.commit(5000);
+    assert!(p.from_client.revoke().unwrap());
+    assert!(!p.from_client.revoke().unwrap());
+    // Nothing is free before the client has answered.
+    assert!(!p.from_client.take_back(&mut p.arena).unwrap());
+    assert!(!p.from_client.grant(200_000, &mut p.arena));
+    assert_eq!(p.arena.used(), 25);
+    // A write that was begun before goes on.
+    p.writer.stage(0, &pattern(5000, 20_000)).unwrap();
+    p.writer.commit(20_000);
+    assert_eq!(p.writer.room(), 0);
+    assert!(p.writer.yield_room());
+    assert!(!p.writer.yield_room());
+    assert!(p.from_client.take_back(&mut p.arena).unwrap());
+    assert_eq!((p.arena.used(), p.writer.room()), (7, 7 * 4096 - 25_000));
+    let mut b = vec![0; 25_000];
+    assert_eq!(p.from_client.available(), Ok(25_000));
+    p.from_client.copy(0, &mut b).unwrap();
+    assert_eq!(b, pattern(0, 25_000));
+    p.from_client.consume(25_000, &mut p.arena);
+    assert_eq!(p.arena.used(), 1);
+    assert!(!p.from_client.revoke().unwrap());
+    assert!(p.from_client.grant(8192, &mut p.arena));
+    assert_eq!(p.arena.used(), 3);
+    p.from_client.close(&mut p.arena);
+    assert_eq!(p.arena.used(), 0);
+}
+
+#[test]
+fn rings_move_to_another_session_with_what_is_in_them() {
+    let (mut p, mut q) = (pair(80), pair(80));
+    assert_eq!(p.to_client.push(&mut p.arena, RING_BYTES, &pattern(0, 70_000)), 70_000);
+    p.to_client.publish();
+    p.from_client.grant(20_000, &mut p.arena);
+    p.writer.stage(0, &pattern(7, 9000)).unwrap();
+    p.writer.commit(9000);
+    p.reader.consume(10_000);
+    p.to_client.reclaim(&mut p.arena).unwrap();
+    p.from_client.available().unwrap();
+    q.slot.reset();
+    let memory = q.to_client.memory;
+    let mut to_client = p.to_client.moved(memory, q.slot, &mut q.arena).unwrap();
+    let mut from_client = p.from_client.moved(memory, q.slot, &mut q.arena).unwrap();
+    p.to_client.close(&mut p.arena);
+    p.from_client.close(&mut p.arena);
+    assert_eq!((p.arena.used(), q.arena.used()), (0, 16 + 3));
+    let (mut reader, mut writer) = (ClientConsumer::new(memory, q.slot), ClientProducer::new(memory, q.slot));
+    to_client.push(&mut q.arena, RING_BYTES, b"more");
+    to_client.publish();
+    let mut b = vec![0; 60_004];
+    assert_eq!(reader.available(), 60_004);
+    reader.copy(0, &mut b).unwrap();
+    assert_eq!((&b[..60_000], &b[60_000..]), (&pattern(10_000, 60_000)[..], &b"more"[..]));
+    reader.consume(60_004);
+    assert_eq!(writer.room(), 3 * 4096 - 9000);
+    writer.stage(0, b"and this").unwrap();
+    writer.commit(8);
+    assert_eq!(from_client.available(), Ok(9008));
+    let mut b = vec![0; 9008];
+    from_client.copy(0, &mut b).unwrap();
+    assert_eq!((&b[..9000], &b[9000..]), (&pattern(7, 9000)[..], &b"and this"[..]));
+    from_client.consume(9008, &mut q.arena);
+    to_client.reclaim(&mut q.arena).unwrap();
+    // There are not always enough pages.
+    let mut small = pair(2);
+    to_client.push(&mut q.arena, RING_BYTES, &pattern(0, 9000));
+    assert!(to_client.moved(small.to_client.memory, small.slot, &mut small.arena).is_none());
+    assert_eq!(small.arena.used(), 0);
+}
+
+proptest! {
+    #[test]
+    fn bytes_go_from_ring_to_ring(
+        sizes in proptest::collection::vec((1usize..9000, 1usize..9000), 1..30),
+        start in 0usize..9000,
+    ) {
+        let (mut p, mut q) = (pair(80), pair(80));
+        // Not at the same place in their pages.
+        p.from_client.grant(100_000, &mut p.arena);
+        q.to_client.push(&mut q.arena, RING_BYTES, &vec![0; start]);
+        q.to_client.publish();
+        q.reader.consume(start as u32);
+        let (mut written, mut read) = (0u64, 0u64);
+        for (n, m) in sizes {
+            let n = n.min(p.writer.room() as usize);
+            p.writer.stage(0, &pattern(written, n)).unwrap();
+            p.writer.commit(n as u32);
+            written += n as u64;
+            let available = p.from_client.available().unwrap() as usize;
+            q.to_client.reclaim(&mut q.arena).unwrap();
+            let moved = q.to_client.push_ring(&mut q.arena, 50_000, &p.from_client, available.min(m));
+            p.from_client.consume(moved as u32, &mut p.arena);
+            p.from_client.grant(100_000, &mut p.arena);
+            q.to_client.publish();
+            let got = q.reader.available() as usize;
+            let mut b = vec![0; got];
+            q.reader.copy(0, &mut b).unwrap();
+            prop_assert_eq!(&b, &pattern(read, got));
+            q.reader.consume(got as u32);
+            read += got as u64;
+        }
+    }
+}

@@ -138,7 +138,7 @@ impl ServerConsumer {
         slot.tx_head.store(head, Ordering::Relaxed);
         slot.tx_tail.store(tail, Ordering::Relaxed);
         slot.tx_limit.store(limit, Ordering::Release);
-        Some(Self { memory, slot, table, head, tail, limit })
+        Some(Self { memory, slot, table, head, tail, limit, revoked: 0, waiting: false })
     }
 
     /// The position behind the last byte that was seen.
