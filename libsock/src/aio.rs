@@ -28,7 +28,7 @@
 //! | what | for |
 //! |---|---|
 //! | [`Executor`] | running futures: one that is waited for, and tasks beside it |
-//! | [`Async`] | waiting for any socket type; [`TcpListener`], [`TcpStream`], [`UdpSocket`] are such |
+//! | [`Async`] | waiting for any socket type; [`TcpListener`], [`TcpStream`], [`UdpSocket`], [`UnixStream`], ... are such |
 //! | [`sleep`], [`timeout`] | time; they need a channel to `timer_driver` |
 //! | [`resolve`] | names, while other tasks go on |
 //! | [`notifications`] | the PD's own channels |
@@ -63,7 +63,7 @@ pub use self::{
     adapter::Async,
     executor::{Executor, Task},
     lookup::resolve,
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream},
     time::{Sleep, sleep, timeout},
 };
 /// The traits that reading and writing go by.

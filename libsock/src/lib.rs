@@ -6,7 +6,7 @@
 //! | [`Process::wait_events`] | servers that run an event loop over many sockets |
 //! | [`aio`] | async tasks: the types of `net`, awaited, and an executor that sleeps on the PD's channels |
 //! | [`callbacks`] | components that live in their `notified` handler: connected, recv, ... per socket |
-//! | [`net`] | `TcpStream`, `TcpListener`, `UdpSocket` as in `std::net` |
+//! | [`net`] | `TcpStream`, `TcpListener`, `UdpSocket`, `UnixStream`, ... as in `std` |
 //! | [`fs`] | `File` as in `std::fs` |
 //! | [`resolve`] | names to addresses and back: DNS, hosts, services, `getaddrinfo` |
 //!

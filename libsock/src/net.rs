@@ -7,14 +7,17 @@
 
 mod address;
 mod error;
+mod stream;
 mod tcp;
 mod udp;
+mod unix;
 
 pub use address::ToAddresses;
 pub use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub use error::Error;
 pub use tcp::{Incoming, Shutdown, TcpListener, TcpStream};
 pub use udp::UdpSocket;
+pub use unix::{UnixAddr, UnixDatagram, UnixListener, UnixStream};
 
 use core::time::Duration;
 
@@ -52,7 +55,7 @@ macro_rules! descriptor {
     )*};
 }
 
-descriptor!(TcpListener, TcpStream, UdpSocket);
+descriptor!(TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream);
 
 /// A descriptor that is closed when it goes away.
 struct Owned {
@@ -62,7 +65,10 @@ struct Owned {
 
 impl Owned {
     fn new(process: &Process, address: &SocketAddr, kind: u16) -> Result<Self, Errno> {
-        let family = if address.is_ipv4() { AF_INET } else { AF_INET6 };
+        Self::of(process, if address.is_ipv4() { AF_INET } else { AF_INET6 }, kind)
+    }
+
+    fn of(process: &Process, family: u16, kind: u16) -> Result<Self, Errno> {
         let fd = process.socket(family, u32::from(kind) | SOCK_CLOEXEC, 0)?;
         Ok(Self::from(process, fd))
     }

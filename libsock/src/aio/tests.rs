@@ -293,3 +293,30 @@ fn nothing_is_left_when_all_is_dropped() {
     assert_eq!(Rc::strong_count(&socket), 2);
     socket.watchers.wake();
 }
+
+#[test]
+fn local_sockets() {
+    let (fake, p, e) = world();
+    let at = net::UnixAddr::from_abstract_name("door").unwrap();
+    let listener = UnixListener::bind(&p, &at).unwrap();
+    fake.then(|f| {
+        f.serve(|s| s.arrive(0, Address::EMPTY));
+    });
+    fake.then(|f| {
+        f.serve(|s| s.push(1, b"hi"));
+    });
+    let mut buffer = [0; 4];
+    let n = e.block_on(async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read(&mut buffer).await.unwrap()
+    });
+    assert_eq!(&buffer[..n], b"hi");
+    // While the queue is full, a connect is tried again.
+    fake.serve(|s| s.connect = Err(Errno::EAGAIN));
+    let (process, before) = (p.clone(), p.now());
+    let task = e.spawn(async move { UnixStream::connect(&process, &at).await.is_ok() });
+    e.block_on(sleep(&p, Duration::from_millis(25))).unwrap();
+    fake.serve(|s| s.connect = Ok(()));
+    assert!(e.block_on(task));
+    assert_eq!(p.now() - before, Duration::from_millis(30));
+}

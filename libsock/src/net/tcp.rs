@@ -2,12 +2,11 @@
 
 use core::{net::SocketAddr, time::Duration};
 
-use embedded_io::{ErrorType, Read, ReadReady, Write, WriteReady};
 use strait_abi::{
     Address, Errno,
     socket::{
-        IP_TTL, IPPROTO_IP, IPPROTO_TCP, MSG_PEEK, POLLIN, POLLOUT, SHUT_RD, SHUT_RDWR, SHUT_WR, SO_RCVTIMEO,
-        SO_REUSEADDR, SO_SNDTIMEO, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY,
+        IP_TTL, IPPROTO_IP, IPPROTO_TCP, MSG_PEEK, SHUT_RD, SHUT_RDWR, SHUT_WR, SO_RCVTIMEO, SO_REUSEADDR, SO_SNDTIMEO,
+        SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY,
     },
 };
 
@@ -141,70 +140,6 @@ impl TcpStream {
     /// Takes the pending error (SO_ERROR).
     pub fn take_error(&self) -> Result<Option<Errno>, Error> {
         self.0.take_error()
-    }
-}
-
-impl ErrorType for TcpStream {
-    type Error = Error;
-}
-
-impl ErrorType for &TcpStream {
-    type Error = Error;
-}
-
-impl Read for &TcpStream {
-    fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
-        Ok(self.0.process.read(self.0.fd, into)?)
-    }
-}
-
-impl Write for &TcpStream {
-    fn write(&mut self, from: &[u8]) -> Result<usize, Error> {
-        Ok(self.0.process.write(self.0.fd, from)?)
-    }
-
-    fn flush(&mut self) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-impl ReadReady for &TcpStream {
-    fn read_ready(&mut self) -> Result<bool, Error> {
-        self.0.ready(POLLIN)
-    }
-}
-
-impl WriteReady for &TcpStream {
-    fn write_ready(&mut self) -> Result<bool, Error> {
-        self.0.ready(POLLOUT)
-    }
-}
-
-impl Read for TcpStream {
-    fn read(&mut self, into: &mut [u8]) -> Result<usize, Error> {
-        (&*self).read(into)
-    }
-}
-
-impl Write for TcpStream {
-    fn write(&mut self, from: &[u8]) -> Result<usize, Error> {
-        (&*self).write(from)
-    }
-
-    fn flush(&mut self) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-impl ReadReady for TcpStream {
-    fn read_ready(&mut self) -> Result<bool, Error> {
-        (&*self).read_ready()
-    }
-}
-
-impl WriteReady for TcpStream {
-    fn write_ready(&mut self) -> Result<bool, Error> {
-        (&*self).write_ready()
     }
 }
 
