@@ -176,12 +176,15 @@ pub const F_SETFD: i32 = 2;
 pub const F_GETFL: i32 = 3;
 pub const F_SETFL: i32 = 4;
 pub const F_DUPFD_CLOEXEC: i32 = 1030;
+pub const F_SETPIPE_SZ: i32 = 1031;
+pub const F_GETPIPE_SZ: i32 = 1032;
 pub const FD_CLOEXEC: u32 = 1;
 pub const O_RDONLY: u32 = 0;
 pub const O_WRONLY: u32 = 1;
 pub const O_RDWR: u32 = 2;
 pub const O_APPEND: u32 = 0o2000;
 pub const O_NONBLOCK: u32 = 0o4000;
+pub const O_DIRECT: u32 = 0o40000;
 pub const O_CLOEXEC: u32 = 0o2000000;
 /// ioctl(2) of any descriptor: F_SETFD with and without FD_CLOEXEC.
 pub const FIOCLEX: u32 = 0x5451;
@@ -204,10 +207,29 @@ pub const EPOLLPRI: u32 = 0x002;
 pub const EPOLLOUT: u32 = 0x004;
 pub const EPOLLERR: u32 = 0x008;
 pub const EPOLLHUP: u32 = 0x010;
+pub const EPOLLRDNORM: u32 = 0x040;
+pub const EPOLLRDBAND: u32 = 0x080;
+pub const EPOLLWRNORM: u32 = 0x100;
+pub const EPOLLWRBAND: u32 = 0x200;
 pub const EPOLLRDHUP: u32 = 0x2000;
 pub const EPOLLEXCLUSIVE: u32 = 1 << 28;
+/// Linux: without effect for those who may not block suspend.
+pub const EPOLLWAKEUP: u32 = 1 << 29;
 pub const EPOLLONESHOT: u32 = 1 << 30;
 pub const EPOLLET: u32 = 1 << 31;
 pub const EPOLL_CTL_ADD: i32 = 1;
 pub const EPOLL_CTL_DEL: i32 = 2;
 pub const EPOLL_CTL_MOD: i32 = 3;
+pub const EPOLL_CLOEXEC: u32 = O_CLOEXEC;
+
+pub const EFD_SEMAPHORE: u32 = 1;
+pub const EFD_CLOEXEC: u32 = O_CLOEXEC;
+pub const EFD_NONBLOCK: u32 = O_NONBLOCK;
+
+pub const CLOCK_REALTIME: i32 = 0;
+pub const CLOCK_MONOTONIC: i32 = 1;
+pub const CLOCK_BOOTTIME: i32 = 7;
+pub const TFD_CLOEXEC: u32 = O_CLOEXEC;
+pub const TFD_NONBLOCK: u32 = O_NONBLOCK;
+pub const TFD_TIMER_ABSTIME: u32 = 1;
+pub const TFD_TIMER_CANCEL_ON_SET: u32 = 2;

@@ -126,7 +126,7 @@ impl Socket {
     fn no_datagram(&self, status: u32, flags: u32) -> Result<usize, Errno> {
         if status & status::RDHUP != 0 {
             // Linux: who may not wait does not learn of the end by UDP.
-            let wait = flags & MSG_DONTWAIT == 0 && !self.nonblocking.get();
+            let wait = flags & MSG_DONTWAIT == 0 && self.flags.may_wait();
             if wait || !self.is_inet() { Ok(0) } else { Err(Errno::EAGAIN) }
         } else if self.is_connected_type() && status & status::CONNECTED == 0 && !self.connecting.get() {
             Err(Errno::ENOTCONN)

@@ -23,7 +23,6 @@ pub const DEFAULT_LIMIT: usize = 1024;
 /// What a descriptor stands for: an open file description in the words of
 /// POSIX. Clones share it.
 #[derive(Clone)]
-#[allow(dead_code)]
 pub enum Object {
     /// A socket.
     Socket(Rc<Socket>),
@@ -43,7 +42,6 @@ impl Object {
         }
     }
 
-    #[allow(dead_code)]
     /// The same, shared.
     pub fn shared(&self) -> Shared {
         match self {

@@ -5,7 +5,7 @@
 
 mod transfer;
 
-use alloc::rc::{Rc, Weak};
+use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 
 use strait_abi::{
@@ -17,7 +17,7 @@ use zerocopy::FromBytes;
 
 use crate::{
     Process,
-    object::{Description, Watch, Watchers},
+    object::{Description, Watchers},
     posix::io::each_part,
     vfs::{Block, Vfs},
     wait::Waiter,
@@ -320,17 +320,12 @@ impl Description for OpenFile {
         ready | if ready & POLLOUT != 0 { POLLWRNORM } else { 0 }
     }
 
-    fn watch(&self, watch: Weak<dyn Watch>, key: usize) -> Result<(), Errno> {
-        if !self.is_pipe() {
-            return Err(Errno::EPERM);
-        }
-        self.watchers.add(watch, key);
-        self.vfs.observe(self.handle, &self.watchers);
-        Ok(())
+    fn watchers(&self) -> Option<&Watchers> {
+        self.is_pipe().then_some(&*self.watchers)
     }
 
-    fn unwatch(&self, watch: &Weak<dyn Watch>, key: usize) {
-        self.watchers.remove(watch, key);
+    fn observed(&self) {
+        self.vfs.observe(self.handle, &self.watchers);
     }
 
     fn ioctl(&self, process: &Process, request: u32, argument: &mut [u8]) -> Result<i32, Errno> {

@@ -40,8 +40,8 @@ mod event;
 pub mod fake;
 mod file;
 pub mod fs;
+mod local;
 pub mod net;
-#[allow(dead_code)] // epoll(7) comes
 mod object;
 mod parts;
 pub mod posix;

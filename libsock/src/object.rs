@@ -4,11 +4,18 @@ use alloc::{
     rc::{Rc, Weak},
     vec::Vec,
 };
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 
-use strait_abi::{Errno, vfs::Stat};
+use strait_abi::{
+    Errno,
+    socket::{O_APPEND, O_DIRECT, O_NONBLOCK},
+    vfs::Stat,
+};
 
-use crate::Process;
+use crate::{
+    Process,
+    local::{Epoll, TimerFd},
+};
 
 /// An open file description in the words of POSIX. Sockets, files, pipes and
 /// the descriptors of Linux's own kinds (epoll, eventfd, timerfd) answer here,
@@ -26,19 +33,35 @@ pub trait Description {
     /// The bits of poll(2) that hold now, whether asked for or not.
     fn poll(&self) -> u16;
 
-    /// Tells `watch` of every change of what [`poll`](Self::poll) gives, under
-    /// the name `key`, until [`unwatch`](Self::unwatch) or the end of the
-    /// object. EPERM for objects that are always ready, as epoll_ctl(2) has it.
-    fn watch(&self, _watch: Weak<dyn Watch>, _key: usize) -> Result<(), Errno> {
-        Err(Errno::EPERM)
+    /// Those who are told when what [`poll`](Self::poll) gives changes, or may
+    /// have. `None` for objects that are always ready, which epoll_ctl(2)
+    /// refuses (EPERM).
+    fn watchers(&self) -> Option<&Watchers> {
+        None
     }
 
-    /// Ends what [`watch`](Self::watch) began.
-    fn unwatch(&self, _watch: &Weak<dyn Watch>, _key: usize) {}
+    /// Somebody was added to the watchers.
+    fn observed(&self) {}
+
+    /// For edge-triggered events: something that differs from what it was
+    /// before if there is news among `events`. `None` if every change is.
+    fn news(&self, _events: u32) -> Option<News> {
+        None
+    }
 
     /// Whether [`poll`](Self::poll) can change by time alone.
     fn timed(&self) -> bool {
         false
+    }
+
+    /// The epoll instance that this is.
+    fn as_epoll(&self) -> Option<&Epoll> {
+        None
+    }
+
+    /// The timer that this is.
+    fn as_timer(&self) -> Option<&TimerFd> {
+        None
     }
 
     /// ioctl(2), but for what all descriptors have (FIONBIO, FIOCLEX, ...).
@@ -57,17 +80,27 @@ pub trait Description {
     /// What F_GETFL gives: access mode and status flags.
     fn flags(&self) -> u32;
 
-    /// F_SETFL: takes the flags that can change, ignores the rest.
+    /// F_SETFL: takes the flags that can change, ignores the rest. EINVAL for
+    /// O_DIRECT where it has no meaning.
     fn set_flags(&self, flags: u32) -> Result<(), Errno>;
 }
 
-/// Who is told of changes.
+/// See [`Description::news`].
+pub type News = [u32; 5];
+
+/// Who is told of changes. It must not ask the object or the process anything
+/// then, which may be in the middle of something.
 pub trait Watch {
     /// What it watches under the name `key` has changed, or may have.
     fn changed(&self, key: usize);
 
     /// What it watched under the name `key` is no more.
     fn gone(&self, key: usize);
+
+    /// The epoll instance that this is.
+    fn as_epoll(&self) -> Option<&Epoll> {
+        None
+    }
 }
 
 /// Those who watch one object.
@@ -85,9 +118,9 @@ impl Watchers {
         self.0.borrow_mut().retain(|(w, k)| *k != key || !w.ptr_eq(watch));
     }
 
-    /// Whether there is nobody.
-    pub fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
+    /// Those that are not gone.
+    pub fn all(&self) -> Vec<Rc<dyn Watch>> {
+        self.0.borrow().iter().filter_map(|(watch, _)| watch.upgrade()).collect()
     }
 
     /// Tells all.
@@ -100,8 +133,9 @@ impl Watchers {
     }
 }
 
-impl Drop for Watchers {
-    fn drop(&mut self) {
+impl Watchers {
+    /// What they watch is no more.
+    pub fn end(&self) {
         for (watch, key) in self.0.take() {
             if let Some(watch) = watch.upgrade() {
                 watch.gone(key);
@@ -110,11 +144,50 @@ impl Drop for Watchers {
     }
 }
 
-/// The state that fstat(2) gives for what is no file: as Linux's anonymous
-/// inodes.
-pub fn anonymous(mode: u32) -> Stat {
+impl Drop for Watchers {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// What fstat(2) gives for objects that are in no file system.
+pub fn stat_of(mode: u32) -> Stat {
     Stat { mode, nlink: 1, block_size: 4096, ..Stat::default() }
 }
 
 /// An object together with what it is as a description.
 pub type Shared = Rc<dyn Description>;
+
+/// The status flags of an object for which they mean nothing but O_NONBLOCK.
+pub struct Flags(Cell<u32>);
+
+impl Flags {
+    /// Opened with these flags; the access mode stays.
+    pub const fn new(flags: u32) -> Self {
+        Self(Cell::new(flags))
+    }
+
+    /// All of them.
+    pub fn get(&self) -> u32 {
+        self.0.get()
+    }
+
+    /// Whether a call may wait.
+    pub fn may_wait(&self) -> bool {
+        self.0.get() & O_NONBLOCK == 0
+    }
+
+    /// [`Description::set_flags`].
+    pub fn set(&self, flags: u32) -> Result<(), Errno> {
+        if flags & O_DIRECT != 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.change(flags, O_NONBLOCK | O_APPEND);
+        Ok(())
+    }
+
+    /// Takes those in `mask` from `flags`.
+    pub fn change(&self, flags: u32, mask: u32) {
+        self.0.set(self.0.get() & !mask | flags & mask);
+    }
+}

@@ -11,6 +11,7 @@ use crate::{
     aio::Reactor,
     callbacks::Dispatcher,
     descriptor::{Fd, Object, Table},
+    local::Timers,
     posix::nodes::Files,
     resolve::Names,
     session::Net,
@@ -28,6 +29,7 @@ pub struct Process(Rc<Inner>);
 struct Inner {
     pd: PdRef,
     waiter: Waiter,
+    timers: Rc<Timers>,
     net: Option<Rc<Net>>,
     vfs: Option<Rc<Vfs>>,
     table: RefCell<Table>,
@@ -110,6 +112,7 @@ impl Process {
             names: RefCell::default(),
             dispatcher: Rc::default(),
             reactor: Reactor::default(),
+            timers: Rc::new(Timers::new(env.pd)),
         })))
     }
 
@@ -164,6 +167,10 @@ impl Process {
 
     pub(crate) fn files(&self) -> &Files {
         &self.0.files
+    }
+
+    pub(crate) fn timers(&self) -> &Rc<Timers> {
+        &self.0.timers
     }
 
     pub(crate) fn table(&self) -> &RefCell<Table> {
@@ -222,22 +229,41 @@ impl Process {
 
     /// Does `attempt` until it gives something else than EAGAIN, sleeping in
     /// between. EAGAIN after `timeout` nanoseconds.
-    pub(crate) fn until<T>(
+    pub(crate) fn until<T>(&self, timeout: Option<u64>, attempt: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+        self.until_timed(timeout, false, attempt)
+    }
+
+    /// The same. If `timed`, also the timers of the process (timerfd) can
+    /// change the outcome.
+    pub(crate) fn until_timed<T>(
         &self,
         timeout: Option<u64>,
+        timed: bool,
         mut attempt: impl FnMut() -> Result<T, Errno>,
     ) -> Result<T, Errno> {
-        let deadline: Option<Deadline> = self.0.waiter.deadline(timeout);
+        let waiter = &self.0.waiter;
+        let deadline: Option<Deadline> = waiter.deadline(timeout);
         let signal = self.signals();
         loop {
             signal.arm();
-            match attempt() {
-                Err(Errno::EAGAIN) => self.0.waiter.sleep(deadline)?,
-                done => {
-                    signal.disarm();
-                    return done;
+            let outcome = match attempt() {
+                Err(Errno::EAGAIN) => {
+                    let timer = if timed { self.0.timers.next() } else { None };
+                    let earlier = timer.filter(|at| deadline.is_none_or(|deadline| *at < deadline));
+                    match waiter.sleep(earlier.or(deadline)) {
+                        Ok(()) => continue,
+                        // A timer has expired, perhaps not one that matters.
+                        Err(Errno::EAGAIN) if earlier.is_some() => {
+                            self.0.timers.expire();
+                            continue;
+                        }
+                        Err(e) => Err(e),
+                    }
                 }
-            }
+                done => done,
+            };
+            signal.disarm();
+            return outcome;
         }
     }
 }

@@ -20,8 +20,8 @@ use strait_abi::{
     rights::{FILE, MAX_BYTES, NONBLOCK, TOKEN_BYTES},
     session::status,
     socket::{
-        MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_PEEK, SCM_CREDENTIALS, SCM_RIGHTS, SO_ACCEPTCONN, SO_DOMAIN, SO_PASSCRED,
-        SO_PEERCRED, SO_PROTOCOL, SO_TYPE, SOL_SOCKET,
+        MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_PEEK, O_NONBLOCK, SCM_CREDENTIALS, SCM_RIGHTS, SO_ACCEPTCONN, SO_DOMAIN,
+        SO_PASSCRED, SO_PEERCRED, SO_PROTOCOL, SO_TYPE, SOL_SOCKET,
     },
     vfs::{self, token::Token},
 };
@@ -137,7 +137,7 @@ fn adopt(net: &Rc<Net>, handle: u32, nonblocking: bool) -> Result<Rc<Socket>, Er
         net.call(&request, |reply| Ok(reply.bytes.first_chunk().map_or(0, |b| u32::from_ne_bytes(*b)) as u16))
     };
     let socket = Socket::new(net, handle, option(SO_DOMAIN)?, option(SO_TYPE)?, option(SO_PROTOCOL)?)?;
-    socket.nonblocking.set(nonblocking);
+    socket.flags.change(if nonblocking { O_NONBLOCK } else { 0 }, O_NONBLOCK);
     socket.listening.set(socket.int_option(SO_ACCEPTCONN)? != 0);
     let request = Request::PeerAddress { socket: socket.handle };
     socket.has_peer.set(net.call(&request, |_| Ok(())).is_ok());
@@ -185,7 +185,7 @@ impl Process {
                 let fd = fd.try_into().map_or(-1, i32::from_ne_bytes);
                 match self.object(fd)? {
                     Object::Socket(socket) => {
-                        let flag = if socket.nonblocking.get() { NONBLOCK } else { 0 };
+                        let flag = if socket.flags.may_wait() { 0 } else { NONBLOCK };
                         value.extend_from_slice(&(u32::from(socket.handle) | flag).to_ne_bytes());
                     }
                     other => {

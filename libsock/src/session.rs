@@ -125,7 +125,6 @@ impl Net {
         }
     }
 
-    #[allow(dead_code)]
     /// Gives changes of `socket` to its watchers.
     pub fn observe(&self, socket: &Socket) {
         if let Some(place) = self.places.borrow_mut().all.get_mut(usize::from(socket.handle)) {

@@ -11,11 +11,14 @@ use strait_abi::{
     address::{AF_INET, AF_INET6, AF_PACKET, AF_UNIX},
     net::{Handle, Request},
     session::status,
-    socket::{IPPROTO_ICMP, IPPROTO_ICMPV6, SO_ERROR, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET},
+    socket::{IPPROTO_ICMP, IPPROTO_ICMPV6, O_RDWR, SO_ERROR, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET},
 };
 use strait_ring::paged::{ClientConsumer, ClientProducer, Slot};
 
-use crate::{object::Watchers, session::Net};
+use crate::{
+    object::{Flags, Watchers},
+    session::Net,
+};
 
 /// A socket of the session; the server closes its end when it is dropped.
 pub struct Socket {
@@ -27,10 +30,7 @@ pub struct Socket {
     pub slot: &'static Slot,
     pub rx: RefCell<ClientConsumer>,
     pub tx: RefCell<ClientProducer>,
-    /// O_NONBLOCK.
-    pub nonblocking: Cell<bool>,
-    /// O_APPEND, which means nothing here but is kept.
-    pub append: Cell<bool>,
+    pub flags: Flags,
     /// SO_RCVTIMEO and SO_SNDTIMEO in nanoseconds.
     pub receive_timeout: Cell<Option<u64>>,
     pub send_timeout: Cell<Option<u64>>,
@@ -49,6 +49,10 @@ pub struct Socket {
     pub has_peer: Cell<bool>,
     /// Bytes of room that the last send lacked; 0 if it did not.
     pub wanted: Cell<u32>,
+    /// How often the server was asked for room.
+    pub full: Cell<u32>,
+    /// How often the pending error was asked for.
+    pub errors: Cell<u32>,
     pub watchers: Watchers,
     /// Itself, for those who watch.
     pub me: Weak<Self>,
@@ -68,8 +72,7 @@ impl Socket {
             slot,
             rx: RefCell::new(ClientConsumer::new(memory, slot)),
             tx: RefCell::new(ClientProducer::new(memory, slot)),
-            nonblocking: Cell::new(false),
-            append: Cell::new(false),
+            flags: Flags::new(O_RDWR),
             receive_timeout: Cell::new(None),
             send_timeout: Cell::new(None),
             low_water: Cell::new(1),
@@ -80,6 +83,8 @@ impl Socket {
             connecting: Cell::new(false),
             has_peer: Cell::new(false),
             wanted: Cell::new(0),
+            full: Cell::new(0),
+            errors: Cell::new(0),
             watchers: Watchers::default(),
             me: me.clone(),
         });
@@ -161,6 +166,7 @@ impl Socket {
     pub fn want(&self, tx: &ClientProducer, bytes: u32) {
         tx.want(bytes);
         self.wanted.set(bytes);
+        self.full.set(self.full.get().wrapping_add(1));
         if self.is_local() {
             self.ask_for_room();
         } else {
@@ -180,6 +186,7 @@ impl Socket {
     /// Takes the pending error (SO_ERROR): the error, or `Ok` if there is none.
     pub fn check_error(&self) -> Result<(), Errno> {
         self.connecting.set(false);
+        self.errors.set(self.errors.get().wrapping_add(1));
         let request = Request::GetOption { socket: self.handle, level: SOL_SOCKET, name: SO_ERROR };
         let raw = self
             .net

@@ -2,9 +2,11 @@
 
 mod calls;
 mod descriptors;
+mod epoll;
 mod events;
 mod files;
 mod interfaces;
+mod local;
 mod messages;
 mod model;
 mod urgent;

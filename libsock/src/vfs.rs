@@ -185,7 +185,6 @@ impl Vfs {
     }
 
     /// Takes the changes of pipes off the session and tells their watchers.
-    #[allow(dead_code)]
     pub fn take_events(&self) {
         self.region.events().take(|handle| {
             let observed = self.observed.borrow();

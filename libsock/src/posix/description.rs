@@ -1,21 +1,18 @@
 //! A socket as any descriptor.
 
-use alloc::rc::Weak;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use strait_abi::{
     Errno,
     net::{MAX_OPTION, Request},
     session::status,
-    socket::{
-        FIONREAD, O_APPEND, O_NONBLOCK, O_RDWR, POLLIN, POLLOUT, POLLRDNORM, POLLWRBAND, POLLWRNORM, SIOCATMARK,
-        SIOCGIFCONF,
-    },
+    socket::{FIONREAD, POLLIN, POLLOUT, POLLRDNORM, POLLWRBAND, POLLWRNORM, SIOCATMARK, SIOCGIFCONF},
     vfs::{Stat, mode},
 };
 
 use crate::{
     Process,
-    object::{Description, Watch, anonymous},
+    object::{Description, News, Watchers, stat_of},
     socket::Socket,
 };
 
@@ -42,14 +39,30 @@ impl Description for Socket {
         ready
     }
 
-    fn watch(&self, watch: Weak<dyn Watch>, key: usize) -> Result<(), Errno> {
-        self.watchers.add(watch, key);
-        self.net.observe(self);
-        Ok(())
+    fn watchers(&self) -> Option<&Watchers> {
+        Some(&self.watchers)
     }
 
-    fn unwatch(&self, watch: &Weak<dyn Watch>, key: usize) {
-        self.watchers.remove(watch, key);
+    fn observed(&self) {
+        self.net.observe(self);
+    }
+
+    fn news(&self, events: u32) -> Option<News> {
+        if self.listening.get() {
+            return None;
+        }
+        let status = self.status() & status::POLL;
+        let load = |word: &AtomicU32| word.load(Ordering::Relaxed);
+        let read = events & u32::from(POLLIN | POLLRDNORM) != 0;
+        // When there is room after there was none, it is news.
+        let write = events & u32::from(POLLOUT | POLLWRNORM | POLLWRBAND) != 0;
+        Some([
+            if read { status } else { status & !status::IN },
+            if read { load(&self.slot.rx_tail) } else { 0 },
+            load(&self.slot.rx_mark),
+            if write { self.full.get() } else { 0 },
+            self.errors.get(),
+        ])
     }
 
     fn ioctl(&self, process: &Process, request: u32, argument: &mut [u8]) -> Result<i32, Errno> {
@@ -83,17 +96,14 @@ impl Description for Socket {
     }
 
     fn stat(&self, _: &Process) -> Result<Stat, Errno> {
-        Ok(anonymous(mode::SOCKET | 0o777))
+        Ok(stat_of(mode::SOCKET | 0o777))
     }
 
     fn flags(&self) -> u32 {
-        let flag = |on: bool, flag| if on { flag } else { 0 };
-        O_RDWR | flag(self.nonblocking.get(), O_NONBLOCK) | flag(self.append.get(), O_APPEND)
+        self.flags.get()
     }
 
     fn set_flags(&self, flags: u32) -> Result<(), Errno> {
-        self.nonblocking.set(flags & O_NONBLOCK != 0);
-        self.append.set(flags & O_APPEND != 0);
-        Ok(())
+        self.flags.set(flags)
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn each_part<P: Deref<Target = [u8]>>(
 }
 
 pub(super) fn may_wait(socket: &Socket, flags: u32) -> bool {
-    flags & (MSG_DONTWAIT | MSG_ERRQUEUE) == 0 && !socket.nonblocking.get()
+    flags & (MSG_DONTWAIT | MSG_ERRQUEUE) == 0 && socket.flags.may_wait()
 }
 
 impl Process {

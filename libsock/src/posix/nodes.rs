@@ -275,10 +275,10 @@ impl Process {
         vfs.get(self.waiter(), |into| Request::StatVfs { directory, path, flags, into })
     }
 
-    /// A pipe that `vfs_server` keeps, so that its ends can be passed to other
-    /// processes: the ends to read and to write. Of the flags, O_NONBLOCK and
-    /// O_CLOEXEC.
-    pub fn vfs_pipe(&self, flags: u32) -> Result<(Fd, Fd), Errno> {
+    /// pipe2(2): the ends to read and to write. Of the flags, O_NONBLOCK and
+    /// O_CLOEXEC. `vfs_server` keeps the pipe, so that its ends can be passed to
+    /// other processes; without a session with it, ENOSYS.
+    pub fn pipe2(&self, flags: u32) -> Result<(Fd, Fd), Errno> {
         if flags & !(open::NONBLOCK | open::CLOEXEC) != 0 {
             return Err(Errno::EINVAL);
         }

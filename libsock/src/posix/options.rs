@@ -7,8 +7,8 @@ use strait_abi::{
     Errno,
     net::{MAX_OPTION, Request},
     socket::{
-        IPPROTO_IP, SO_DOMAIN, SO_LINGER, SO_OOBINLINE, SO_PROTOCOL, SO_RCVLOWAT, SO_RCVTIMEO, SO_SNDTIMEO, SO_TYPE,
-        SOL_SOCKET,
+        IPPROTO_IP, SO_DOMAIN, SO_ERROR, SO_LINGER, SO_OOBINLINE, SO_PROTOCOL, SO_RCVLOWAT, SO_RCVTIMEO, SO_SNDTIMEO,
+        SO_TYPE, SOL_SOCKET,
     },
 };
 
@@ -85,6 +85,9 @@ impl Process {
     /// returns its length.
     pub fn getsockopt(&self, fd: Fd, level: i32, name: i32, value: &mut [u8]) -> Result<usize, Errno> {
         let socket = self.socket_of(fd)?;
+        if (level, name) == (SOL_SOCKET, SO_ERROR) {
+            socket.errors.set(socket.errors.get().wrapping_add(1));
+        }
         Ok(match (level, name) {
             (SOL_SOCKET, SO_RCVTIMEO) => put(value, &from_timeval(socket.receive_timeout.get())),
             (SOL_SOCKET, SO_SNDTIMEO) => put(value, &from_timeval(socket.send_timeout.get())),

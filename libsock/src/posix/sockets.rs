@@ -55,7 +55,7 @@ impl Process {
     }
 
     fn enter(&self, socket: Rc<Socket>, flags: u32) -> Result<Fd, Errno> {
-        socket.nonblocking.set(flags & SOCK_NONBLOCK != 0);
+        socket.flags.change(flags, SOCK_NONBLOCK);
         self.table().borrow_mut().insert(Object::Socket(socket), flags & SOCK_CLOEXEC != 0, 0)
     }
 
@@ -104,7 +104,7 @@ impl Process {
                 .call(&Request::Accept { socket: listener.handle }, |reply| Ok((reply.value, address_of(reply)?)))
         };
         let (handle, peer) = match attempt() {
-            Err(Errno::EAGAIN) if !listener.nonblocking.get() => self.until(listener.receive_timeout.get(), attempt)?,
+            Err(Errno::EAGAIN) if listener.flags.may_wait() => self.until(listener.receive_timeout.get(), attempt)?,
             done => done?,
         };
         let socket = Socket::new(&listener.net, handle, listener.family, listener.kind, listener.protocol)?;
@@ -121,7 +121,7 @@ impl Process {
         let attempt = || socket.net.call(&request, |_| Ok(()));
         let result = match attempt() {
             // unix(7) on Linux: the queue of the listener is full.
-            Err(Errno::EAGAIN) if socket.is_local() && !socket.nonblocking.get() => {
+            Err(Errno::EAGAIN) if socket.is_local() && socket.flags.may_wait() => {
                 self.until(socket.send_timeout.get(), attempt)
             }
             other => other,
@@ -137,7 +137,7 @@ impl Process {
             }
             Err(e @ (Errno::EINPROGRESS | Errno::EALREADY)) => {
                 socket.connecting.set(true);
-                if socket.nonblocking.get() {
+                if !socket.flags.may_wait() {
                     return Err(e);
                 }
                 self.wait_connected(&socket)

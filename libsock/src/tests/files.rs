@@ -272,7 +272,7 @@ fn opening_a_fifo_waits_for_the_other_end() {
 #[test]
 fn a_long_write_to_a_pipe_waits_for_room_and_is_whole() {
     let (machine, p, _) = processes();
-    let (r, w) = p.vfs_pipe(0).unwrap();
+    let (r, w) = p.pipe2(0).unwrap();
     let data: Vec<u8> = (0..3 * PIPE_BYTES).map(|i| (i % 253) as u8).collect();
     let got = alloc::rc::Rc::new(RefCell::new(Vec::new()));
     for _ in 0..60 {
@@ -305,7 +305,7 @@ fn a_long_write_to_a_pipe_waits_for_room_and_is_whole() {
     p.ioctl(r, FIONREAD, &mut n).unwrap();
     assert_eq!(u32::from_ne_bytes(n) as usize, PIPE_BYTES);
     assert_eq!(p.fstat(r).unwrap().mode & mode::FORMAT, mode::FIFO);
-    assert_eq!(p.vfs_pipe(open::APPEND), Err(Errno::EINVAL));
+    assert_eq!(p.pipe2(open::APPEND), Err(Errno::EINVAL));
 }
 
 #[test]
@@ -338,7 +338,7 @@ fn an_open_file_is_shared_with_another_process() {
     assert_eq!(q.readv(theirs, &mut [&mut [0; 2], &mut got]), Ok(4));
     assert_eq!(&got, b"23");
     // A pipe too.
-    let (r, w) = p.vfs_pipe(open::NONBLOCK).unwrap();
+    let (r, w) = p.pipe2(open::NONBLOCK).unwrap();
     let reader = q.import_file(&p.export_file(r).unwrap(), false).unwrap();
     p.close(r).unwrap();
     assert_eq!(p.write(w, b"to you"), Ok(6));
