@@ -93,9 +93,10 @@ struct Told {
     /// The end of file.
     end: bool,
     urgent: bool,
-    /// As far as data was told of, and room.
+    /// As far as data was told of.
     tail: Option<u32>,
-    limit: Option<u32>,
+    /// The state of the ring when room was told.
+    room: Option<[u32; 3]>,
 }
 
 struct Entry {
@@ -120,6 +121,17 @@ enum Call {
 const ORDER: [fn(&Socket, &mut Told) -> Option<Call>; 8] =
     [connected, urgent, newconn, received, end_of_file, failed, room, ended];
 
+/// Does what the server asks for. Rings that are elsewhere come here if there is
+/// something in them: whoever has callbacks wants it.
+fn attend(socket: &Socket) {
+    let word = socket.status();
+    let here = word & status::AWAY == 0 || word & status::IN != 0;
+    if word & status::ATTEND != 0 && here {
+        // What it has no pages for stays where it is.
+        let _ = socket.attend(word);
+    }
+}
+
 fn connected(socket: &Socket, told: &mut Told) -> Option<Call> {
     if told.connected || !socket.is_connected_type() || socket.status() & status::CONNECTED == 0 {
         return None;
@@ -141,7 +153,7 @@ fn newconn(socket: &Socket, _: &mut Told) -> Option<Call> {
 }
 
 fn received(socket: &Socket, told: &mut Told) -> Option<Call> {
-    if socket.listening.get() {
+    if socket.listening.get() || socket.status() & status::AWAY != 0 {
         return None;
     }
     let tail = socket.slot.rx_tail.load(Ordering::Acquire);
@@ -189,18 +201,19 @@ fn room(socket: &Socket, told: &mut Told) -> Option<Call> {
     let word = socket.status();
     let open = word & (status::OUT | status::WRSHUT | status::HUP) == status::OUT
         && (!socket.is_connected_type() || word & status::CONNECTED != 0);
-    if socket.listening.get() || !open {
+    if socket.listening.get() || !open || word & status::AWAY != 0 {
         return None;
     }
-    let limit = socket.slot.tx_limit.load(Ordering::Acquire);
+    let slot = socket.slot;
+    let state = [&slot.tx_limit, &slot.tx_tail, &slot.tx_revoked].map(|word| word.load(Ordering::Acquire));
     let room = socket.tx.borrow().room();
     let wanted = socket.wanted.get();
     let enough = if socket.is_stream() { 1 } else { wanted.max(1) };
-    let first = told.limit.is_none();
-    if room < enough || told.limit == Some(limit) || !first && wanted == 0 {
+    let first = told.room.is_none();
+    if room < enough || told.room == Some(state) || !first && wanted == 0 {
         return None;
     }
-    told.limit = Some(limit);
+    told.room = Some(state);
     Some(Call::Xmit(room as usize))
 }
 
@@ -225,6 +238,7 @@ impl Entry {
             if told.over {
                 break;
             }
+            attend(&socket);
             let call = due(&socket, &mut told);
             self.told.set(told);
             drop(socket);
