@@ -5,6 +5,7 @@ use core::{
 };
 
 use futures_util::future::{Either, join, select};
+use proptest::prelude::*;
 use strait_abi::{Address, Errno, session::status};
 
 use super::*;
@@ -319,4 +320,47 @@ fn local_sockets() {
     fake.serve(|s| s.connect = Ok(()));
     assert!(e.block_on(task));
     assert_eq!(p.now() - before, Duration::from_millis(30));
+}
+
+proptest! {
+    /// However pieces come and are taken, every byte comes back, in order.
+    #[test]
+    fn nothing_is_lost_on_the_way(pieces in proptest::collection::vec((0..9000usize, any::<bool>()), 0..30)) {
+        let (fake, p, e) = world();
+        let (mut stream, handle) = stream(&p, &e);
+        let (sent, back) = (Rc::new(RefCell::new(Vec::new())), Rc::new(RefCell::new(Vec::new())));
+        let last = pieces.len();
+        // In the end the peer sends no more, and takes what comes.
+        for (i, (n, take)) in pieces.into_iter().chain((0..100).map(|_| (0, true))).enumerate() {
+            let (sent, back) = (sent.clone(), back.clone());
+            fake.then(move |f| {
+                f.serve(|s| {
+                    let mut sent = sent.borrow_mut();
+                    let piece: Vec<u8> = (sent.len()..sent.len() + n).map(|at| (at % 251) as u8).collect();
+                    let taken = s.push(handle, &piece);
+                    sent.extend_from_slice(&piece[..taken]);
+                    if take {
+                        back.borrow_mut().extend(s.take(handle));
+                    }
+                    if i == last {
+                        s.change(handle, status::RDHUP, 0);
+                    }
+                    // Nobody is left asleep for want of an event.
+                    s.event(handle);
+                });
+            });
+        }
+        e.block_on(async move {
+            let mut buffer = [0; 777];
+            loop {
+                match stream.read(&mut buffer).await.unwrap() {
+                    0 => break,
+                    n => stream.write_all(&buffer[..n]).await.unwrap(),
+                }
+            }
+        });
+        let rest = fake.serve(|s| s.socket(handle).closed.clone()).unwrap();
+        back.borrow_mut().extend(rest);
+        prop_assert!(*sent.borrow() == *back.borrow());
+    }
 }
