@@ -220,12 +220,17 @@ impl Socket {
             };
         };
         if self.is_inet() {
-            match to.family() {
+            match (self.family, to.family()) {
+                (AF_INET, _) if to.as_bytes().len() < 16 => return Err(Errno::EINVAL),
                 // Linux takes AF_UNSPEC for AF_INET.
-                Some(AF_UNSPEC) if self.family == AF_INET && to.as_bytes().len() >= 16 => {}
-                _ if to.to_inet()?.port() == 0 && !self.is_raw() => return Err(Errno::EINVAL),
-                Some(AF_INET6) if self.family == AF_INET => return Err(Errno::EAFNOSUPPORT),
-                _ => {}
+                (AF_INET, Some(AF_UNSPEC)) => {}
+                (AF_INET, Some(AF_INET)) | (AF_INET6, Some(AF_INET | AF_INET6)) => {
+                    if to.to_inet()?.port() == 0 && !self.is_raw() {
+                        return Err(Errno::EINVAL);
+                    }
+                }
+                (AF_INET, _) => return Err(Errno::EAFNOSUPPORT),
+                _ => return Err(Errno::EINVAL),
             }
         }
         Ok(to.as_bytes())

@@ -3,7 +3,10 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use strait_abi::{Address, Errno, address::AF_INET6};
+use strait_abi::{
+    Address, Errno,
+    address::{AF_INET, AF_INET6, AF_UNSPEC, decode_inet},
+};
 
 use super::{Endpoint, ip};
 use crate::{
@@ -19,6 +22,28 @@ pub fn any(core: &Core, id: SocketId) -> IpAddr {
 
 pub fn is_6(core: &Core, id: SocketId) -> bool {
     core.sockets[id].domain == AF_INET6
+}
+
+/// The address in bytes that came with a datagram of a socket of `domain`: on one
+/// of AF_INET, AF_UNSPEC counts as that (Linux).
+#[inline]
+pub fn decode(domain: u16, bytes: &[u8]) -> Result<SocketAddr, Errno> {
+    match decode_inet(bytes) {
+        Err(Errno::EAFNOSUPPORT) => decode_unspecified(domain, bytes),
+        other => other,
+    }
+}
+
+#[cold]
+fn decode_unspecified(domain: u16, bytes: &[u8]) -> Result<SocketAddr, Errno> {
+    match bytes.first_chunk::<16>() {
+        Some(bytes) if domain == AF_INET && bytes[..2] == AF_UNSPEC.to_ne_bytes() => {
+            let mut bytes = *bytes;
+            bytes[..2].copy_from_slice(&AF_INET.to_ne_bytes());
+            decode_inet(&bytes)
+        }
+        _ => Err(Errno::EAFNOSUPPORT),
+    }
 }
 
 /// The destination that connect(2) and sendto(2) of a socket of `domain` mean:
@@ -66,7 +91,14 @@ pub fn destination6(domain: u16, endpoint: &Endpoint, address: SocketAddr) -> Re
 
 /// The address that bind(2) of a socket means.
 pub fn to_bind(core: &Core, id: SocketId, endpoint: &Endpoint, address: &Address) -> Result<SocketAddr, Errno> {
-    let address = address.to_inet()?;
+    let address = match address.to_inet() {
+        // Linux: AF_UNSPEC counts as AF_INET, for any address only.
+        Err(Errno::EAFNOSUPPORT) => decode(core.sockets[id].domain, address.as_bytes())
+            .ok()
+            .filter(|a| a.ip().is_unspecified())
+            .ok_or(Errno::EAFNOSUPPORT)?,
+        other => other?,
+    };
     match address {
         SocketAddr::V4(_) if !is_6(core, id) => Ok(address),
         SocketAddr::V6(v6) if is_6(core, id) => {

@@ -55,6 +55,8 @@ pub struct Endpoint {
     local: Option<SocketAddr>,
     /// connect(2).
     peer: Option<SocketAddr>,
+    /// `local` is what bind(2) said.
+    bound: bool,
     /// TCP: its connection.
     connection: Option<usize>,
     ip: IpOptions,
@@ -80,6 +82,7 @@ impl Endpoint {
         Self {
             local: None,
             peer: None,
+            bound: false,
             connection: None,
             ip: IpOptions::default(),
             hops: 64,
@@ -307,15 +310,20 @@ impl Family for Inet {
         }
         let ip = address.ip();
         let group = is_group(&core.links, ip);
-        let possible = ip.is_unspecified() || core.links.is_local(ip) || group && !Self::is_tcp(core, id);
-        if !possible {
+        // Linux: a stream may have a group's address of one version only.
+        if group && ip.is_ipv6() && Self::is_tcp(core, id) {
+            return Err(Errno::EINVAL);
+        }
+        if !(ip.is_unspecified() || core.links.is_local(ip) || group) {
             return Err(Errno::EADDRNOTAVAIL);
         }
         if raw {
             self.endpoint(core, id).local = Some(SocketAddr::new(ip, 0));
             return Ok(());
         }
-        self.shared.bind(core, id, address)
+        self.shared.bind(core, id, address)?;
+        self.endpoint(core, id).bound = true;
+        Ok(())
     }
 
     fn listen(&mut self, core: &mut Core, id: SocketId) -> Result<(), Errno> {
@@ -338,7 +346,7 @@ impl Family for Inet {
     fn connect(&mut self, core: &mut Core, id: SocketId, address: &Address) -> Result<(), Errno> {
         if address.family() == Some(AF_UNSPEC) {
             if Self::is_tcp(core, id) {
-                return Err(Errno::EOPNOTSUPP);
+                return self.tcp.disconnect(&mut self.shared, core, id);
             }
             self.endpoint(core, id).peer = None;
             return Ok(());

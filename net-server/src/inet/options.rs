@@ -268,6 +268,7 @@ impl Inet {
         let endpoint = self.endpoint(core, id);
         let number = match (level, name) {
             // Of the way to the peer.
+            (c::IPPROTO_IPV6, c::IPV6_MTU) if six => endpoint.peer.map(|_| mtu).ok_or(Errno::ENOTCONN)?,
             (c::IPPROTO_IP, c::IP_MTU) => endpoint.peer.map(|_| mtu).ok_or(Errno::ENOTCONN)?,
             (c::IPPROTO_IP, _) => endpoint.ip.get(name)?,
             (c::IPPROTO_TCP, c::TCP_MAXSEG) if tcp => {

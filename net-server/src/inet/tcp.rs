@@ -357,6 +357,30 @@ impl Tcp {
         self.settle_index(shared, core, index);
     }
 
+    /// connect(2) with AF_UNSPEC: ends the connection, and the socket is as new.
+    /// EOPNOTSUPP for a listener (Linux ends its listening).
+    pub fn disconnect(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) -> Result<(), Errno> {
+        if core.sockets[id].queue.is_some() {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let state = core.sockets[id].state;
+        if let Some(index) = shared.endpoints[state].connection {
+            self.abort(shared, core, index);
+        }
+        if !shared.endpoints[state].bound {
+            shared.unbind(core, id);
+            shared.endpoints[state].local = None;
+            shared.endpoints[state].hold = None;
+        }
+        shared.endpoints[state].peer = None;
+        if let Some((rings, arena, _)) = core.rings(id) {
+            rings.tx.consume(u32::MAX, arena);
+        }
+        core.take_error(id);
+        core.set_status(id, status::OUT | status::HUP);
+        Ok(())
+    }
+
     /// Ends a connection with a RST.
     fn abort(&mut self, shared: &mut Shared, core: &mut Core, index: usize) {
         self.connections[index].tcp().abort();

@@ -6,7 +6,7 @@ use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use smoltcp::wire::{IpProtocol, UdpPacket};
 use strait_abi::{
     Errno,
-    address::{INET_LEN, decode_inet, encode_inet},
+    address::{INET_LEN, encode_inet},
     net::RecordHeader,
     session::status,
     socket as c,
@@ -15,7 +15,9 @@ use strait_ring::Misbehaved;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
-    Shared, ancillary, any, checksum, destination, icmp, icmp6,
+    Shared,
+    addressing::decode,
+    ancillary, any, checksum, destination, icmp, icmp6,
     ip::{self, V4_HEADER, V6_HEADER},
     is_group,
     ports::spread,
@@ -293,7 +295,7 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
         let to = if name.is_empty() {
             endpoint.peer.ok_or(Errno::EDESTADDRREQ)?
         } else {
-            let to = destination(socket.domain, endpoint, decode_inet(name)?)?;
+            let to = destination(socket.domain, endpoint, decode(socket.domain, name)?)?;
             policy::may_send(&session.policy, socket.protocol, to)?;
             to
         };
@@ -408,7 +410,11 @@ pub fn push(core: &mut Core, id: SocketId, from: SocketAddr, control: &[u8], dat
     let (plain, full) = ([head, data], [head, control, data]);
     let parts: &[&[u8]] = if control.is_empty() { &plain } else { &full };
     if !rings.rx.push_record(arena, options.receive_buffer, total as usize, parts) {
-        return false;
+        // Into an empty buffer one goes, however long it is (Linux).
+        let one = rings.rx.used() == 0 && rings.rx.push_record(arena, u32::MAX, total as usize, parts);
+        if !one {
+            return false;
+        }
     }
     rings.rx.publish();
     core.event(id);

@@ -34,8 +34,7 @@ impl Links {
                 index,
                 name: "lo",
                 flags: i::IFF_UP | i::IFF_LOOPBACK | i::IFF_RUNNING,
-                // As Linux says it; a packet can use one byte less.
-                mtu: LOOPBACK_MTU as u32 + 1,
+                mtu: LOOPBACK_MTU as u32,
                 kind: i::ARPHRD_LOOPBACK,
                 hardware: [0; 6],
             }),

@@ -51,9 +51,10 @@ const NAMES: [&[u8]; 2] = [b"lo", b"eth0"];
 /// Packets that may wait in the loopback queue, and bytes of them.
 const LOOPBACK_PACKETS: usize = 256;
 const LOOPBACK_BYTES: usize = 512 * 1024;
-/// Largest IP packet on loopback, in bytes. (Linux has 65,536, of which a packet
-/// can use one byte less.)
-const LOOPBACK_MTU: usize = 65_535;
+/// Largest IP packet on loopback, in bytes (Linux); that of IPv4 is a byte less.
+const LOOPBACK_MTU: usize = 65_536;
+/// Largest IP packet: of IPv6, which does not count its header.
+const LONGEST: usize = 65_535 + 40;
 /// The index of loopback, and that of the Ethernet port (as on Linux, where
 /// loopback is always 1).
 pub const LOOPBACK_INDEX: u32 = 1;

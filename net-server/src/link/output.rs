@@ -11,7 +11,7 @@ use smoltcp::wire::EthernetAddress;
 use strait_abi::Errno;
 
 use super::{
-    ETH_HEADER, ETH_INDEX, LOOPBACK_BYTES, LOOPBACK_INDEX, LOOPBACK_MTU, LOOPBACK_PACKETS, Links, Route, eth::Frame,
+    ETH_HEADER, ETH_INDEX, LONGEST, LOOPBACK_BYTES, LOOPBACK_INDEX, LOOPBACK_PACKETS, Links, Route, eth::Frame,
     fragment::Fragments, neighbor::Resolution,
 };
 use crate::{hash::Keyed, socket::SocketId};
@@ -84,11 +84,14 @@ impl Links {
         len: usize,
         write: impl FnOnce(&mut [u8]) -> R,
     ) -> Result<R, Errno> {
-        if len > LOOPBACK_MTU {
+        if len > LONGEST {
             return Err(Errno::EMSGSIZE);
         }
         let mut packet = alloc::vec![0; len];
         let result = write(&mut packet);
+        if too_long(&packet) {
+            return Err(Errno::EMSGSIZE);
+        }
         let fragments = Fragments::new(&packet, self.tx.mtu).ok_or(Errno::EMSGSIZE)?;
         if !self.tx.room_for(fragments.len()) {
             self.counters.tx_dropped += 1;
@@ -108,7 +111,8 @@ impl Links {
     /// Straight into the loopback queue: its packets may be longer than a
     /// frame.
     fn emit_loopback<R>(&mut self, len: usize, on: u32, write: impl FnOnce(&mut [u8]) -> R) -> Result<R, Errno> {
-        if len > LOOPBACK_MTU {
+        // Beyond the interface's MTU there would be fragments, which nobody sees.
+        if len > LONGEST {
             return Err(Errno::EMSGSIZE);
         }
         if !self.loopback_room(len) {
@@ -116,6 +120,9 @@ impl Links {
         }
         let mut packet = alloc::vec![0; len];
         let result = write(&mut packet);
+        if too_long(&packet) {
+            return Err(Errno::EMSGSIZE);
+        }
         self.looped += len;
         self.loopback.push_back((packet, on));
         Ok(result)
@@ -293,4 +300,9 @@ pub(super) fn destination_of(packet: &[u8]) -> Option<IpAddr> {
     address[..8].copy_from_slice(a);
     address[8..].copy_from_slice(b);
     Some(IpAddr::V6(address.into()))
+}
+
+/// Whether a packet is longer than its length can say.
+fn too_long(packet: &[u8]) -> bool {
+    packet.len() > 65_535 && packet[0] >> 4 == 4
 }

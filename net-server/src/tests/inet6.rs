@@ -159,7 +159,7 @@ fn datagrams_of_both_versions() {
     assert_eq!(w.receive(&mut four).unwrap().0.to_inet().unwrap().to_string(), "127.0.0.1:7");
     assert_eq!(w.receive(&mut six).unwrap().0.to_inet().unwrap().to_string(), "[::1]:7");
     // The longest datagram.
-    let data = vec![7; 65_487];
+    let data = vec![7; 65_527];
     w.send(&mut six, Some("[::1]:7".parse().unwrap()), &data);
     for _ in 0..4 {
         w.step(1000);
@@ -203,4 +203,55 @@ fn addresses_that_do_not_fit() {
     let bind = |n: usize| Request::Bind { socket: s.handle, address: &address.as_bytes()[..n] };
     assert_eq!(w.call(&bind(23)), Err(Errno::EINVAL));
     assert!(w.call(&bind(24)).is_ok());
+}
+
+#[test]
+fn no_family_ends_a_connection() {
+    let mut w = World::new();
+    let listener = listen(&mut w, "[::1]:80");
+    let client = w.socket6(c::SOCK_STREAM);
+    let none = Request::Connect { socket: client.handle, address: &[0; 16] };
+    // Without one there is nothing to end.
+    assert!(w.call(&none).is_ok());
+    assert_eq!(w.connect(&client, "[::1]:80"), Err(Errno::EINPROGRESS));
+    let (server, _) = accept(&mut w, &listener);
+    assert!(w.call(&none).is_ok());
+    assert_eq!((w.peer_of(&client), w.local(&client)), (Err(Errno::ENOTCONN), "[::]:0".to_string()));
+    w.until(100, |w| w.status(server.handle) & status::ERR != 0);
+    assert_eq!(w.error(&server), Some(Errno::ECONNRESET));
+    assert_eq!(w.connect(&client, "[::ffff:127.0.0.1]:81"), Err(Errno::EINPROGRESS));
+    w.until(100, |w| w.status(client.handle) & status::ERR != 0);
+    assert_eq!(w.error(&client), Some(Errno::ECONNREFUSED));
+    assert!(w.call(&none).is_ok());
+    assert_eq!(w.connect(&client, "[::1]:80"), Err(Errno::EINPROGRESS));
+    accept(&mut w, &listener);
+    // What bind(2) said stays.
+    let bound = w.socket6(c::SOCK_STREAM);
+    w.bind(&bound, "[::1]:5001").unwrap();
+    assert_eq!(w.connect(&bound, "[::1]:80"), Err(Errno::EINPROGRESS));
+    accept(&mut w, &listener);
+    assert!(w.call(&Request::Connect { socket: bound.handle, address: &[0; 16] }).is_ok());
+    assert_eq!(w.local(&bound), "[::1]:5001");
+}
+
+#[test]
+fn no_family_counts_as_ipv4() {
+    let mut w = World::new();
+    let (mut s, six) = (w.socket(c::SOCK_DGRAM), w.socket6(c::SOCK_DGRAM));
+    let mut any = [0; 16];
+    any[2..4].copy_from_slice(&7u16.to_be_bytes());
+    let mut other = any;
+    other[4..8].copy_from_slice(&[127, 0, 0, 1]);
+    for (socket, address, result) in [
+        (s.handle, &other[..], Err(Errno::EAFNOSUPPORT)),
+        (six.handle, &any[..], Err(Errno::EAFNOSUPPORT)),
+        (s.handle, &any[..], Ok(())),
+    ] {
+        assert_eq!(w.call(&Request::Bind { socket, address }).map(|_| ()), result);
+    }
+    assert_eq!(w.local(&s), "0.0.0.0:7");
+    let mut t = w.socket(c::SOCK_DGRAM);
+    w.send_message(&mut t, Address::from_bytes(&other).unwrap(), &[], b"x");
+    w.step(1000);
+    assert_eq!(w.receive(&mut s).unwrap().1, b"x");
 }
