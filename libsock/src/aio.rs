@@ -28,7 +28,7 @@
 //! | what | for |
 //! |---|---|
 //! | [`Executor`] | running futures: one that is waited for, and tasks beside it |
-//! | [`Async`] | waiting for any socket type; [`TcpListener`], [`TcpStream`], [`UdpSocket`], [`UnixStream`], ... are such |
+//! | [`Async`] | waiting for any socket type; [`TcpListener`], [`TcpStream`], [`UdpSocket`], [`UnixStream`], ... are such; of an [`OwnedFd`](crate::net::OwnedFd) it is a pipe, a timerfd, ... |
 //! | [`sleep`], [`timeout`] | time; they need a channel to `timer_driver` |
 //! | [`resolve`] | names, while other tasks go on |
 //! | [`notifications`] | the PD's own channels |

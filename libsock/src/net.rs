@@ -55,7 +55,23 @@ macro_rules! descriptor {
     )*};
 }
 
-descriptor!(TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream);
+descriptor!(OwnedFd, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream);
+
+/// A descriptor of any kind (a pipe, an eventfd, a file) that is closed when it
+/// goes away.
+pub struct OwnedFd(Owned);
+
+impl OwnedFd {
+    /// Takes `fd` over.
+    pub fn new(process: &Process, fd: Fd) -> Self {
+        Self(Owned::from(process, fd))
+    }
+
+    /// Another handle to the same object.
+    pub fn try_clone(&self) -> Result<Self, Error> {
+        Ok(Self(self.0.try_clone()?))
+    }
+}
 
 /// A descriptor that is closed when it goes away.
 struct Owned {

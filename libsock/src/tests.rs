@@ -9,6 +9,7 @@ mod interfaces;
 mod local;
 mod messages;
 mod model;
+mod names;
 mod urgent;
 
 use core::net::SocketAddr;

@@ -19,7 +19,7 @@ use strait_abi::{
 use crate::{
     Process,
     net::{Descriptor, Error},
-    object::Watch,
+    object::{Description, Watch},
     posix::Fd,
     posix::PollFd,
 };
@@ -45,25 +45,29 @@ impl Watch for Waiting {
     }
 }
 
-/// A socket type of [`net`](crate::net) that is awaited instead of blocking.
+/// A socket type of [`net`](crate::net), or an [`OwnedFd`](crate::net::OwnedFd),
+/// that is awaited instead of blocking.
 ///
 /// Reading and writing take a shared reference too, so two tasks can do both at
 /// once. An operation that is dropped before its end has done nothing.
 pub struct Async<T: Descriptor> {
     inner: T,
     waiting: Rc<Waiting>,
+    object: Weak<dyn Description>,
 }
 
 impl<T: Descriptor> Async<T> {
-    /// Makes `inner` non-blocking and awaits it from here on.
+    /// Makes `inner` non-blocking and awaits it from here on. EPERM for files,
+    /// which are always ready.
     pub fn new(inner: T) -> Result<Self, Error> {
         let process = inner.process();
+        let object = process.object(inner.fd())?.shared();
+        let watchers = object.watchers().ok_or(Errno::EPERM)?;
         process.set_nonblocking(inner.fd(), true)?;
-        let socket = process.socket_of(inner.fd())?;
         let waiting: Rc<Waiting> = Rc::default();
-        socket.watchers.add(watch(&waiting), 0);
-        socket.net.observe(&socket);
-        Ok(Self { inner, waiting })
+        watchers.add(watch(&waiting), 0);
+        object.observed();
+        Ok(Self { inner, waiting, object: Rc::downgrade(&object) })
     }
 
     /// The socket below, for its options and addresses.
@@ -120,8 +124,10 @@ fn watch(waiting: &Rc<Waiting>) -> Weak<dyn Watch> {
 impl<T: Descriptor> Drop for Async<T> {
     fn drop(&mut self) {
         // It may live on in another descriptor.
-        if let Ok(socket) = self.inner.process().socket_of(self.inner.fd()) {
-            socket.watchers.remove(&watch(&self.waiting), 0);
+        if let Some(object) = self.object.upgrade()
+            && let Some(watchers) = object.watchers()
+        {
+            watchers.remove(&watch(&self.waiting), 0);
         }
     }
 }

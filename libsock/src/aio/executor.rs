@@ -140,6 +140,12 @@ impl Executor {
             if let Ok(net) = process.net() {
                 net.take_events();
             }
+            if let Ok(vfs) = process.vfs() {
+                vfs.take_events();
+            }
+            if process.timers().next().is_some() {
+                process.timers().expire();
+            }
             if process.waiter().has_foreign() {
                 reactor.wake_foreign();
             }
@@ -153,7 +159,7 @@ impl Executor {
         let timeout = reactor.deadline().map(|at| at.saturating_sub(nanos(process.now())));
         // EAGAIN when it is time. There is no other error: who sets a deadline
         // has a timer.
-        let _ = process.until(timeout, news);
+        let _ = process.until_timed(timeout, true, news);
     }
 }
 

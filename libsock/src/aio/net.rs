@@ -108,7 +108,7 @@ macro_rules! stream {
     )*};
 }
 
-stream!(net::TcpStream, net::UnixStream);
+stream!(net::OwnedFd, net::TcpStream, net::UnixStream);
 
 impl Async<net::UdpSocket> {
     /// A socket at the first address that can be bound.

@@ -11,7 +11,7 @@ use strait_abi::{Address, Errno, session::status};
 use super::*;
 use crate::{
     fake::{Fake, OTHER},
-    net::{self, Error},
+    net::{self, Descriptor, Error},
     resolve::ResolveError,
 };
 
@@ -363,4 +363,34 @@ proptest! {
         back.borrow_mut().extend(rest);
         prop_assert!(*sent.borrow() == *back.borrow());
     }
+}
+
+#[test]
+fn descriptors_of_other_kinds() {
+    let (_, p, e) = world();
+    let own = |fd| Async::new(net::OwnedFd::new(&p, fd)).unwrap();
+    let mut counter = own(p.eventfd(0, 0).unwrap());
+    let fd = counter.get_ref().fd();
+    let task = e.spawn(async move {
+        let mut count = [0; 8];
+        counter.read_exact(&mut count).await.unwrap();
+        u64::from_ne_bytes(count)
+    });
+    let process = p.clone();
+    e.block_on(async move {
+        sleep(&process, Duration::from_secs(1)).await.unwrap();
+        process.write(fd, &5u64.to_ne_bytes()).unwrap();
+    });
+    assert_eq!(e.block_on(task), 5);
+    let timer = p.timerfd_create(1, 0).unwrap();
+    let second = Duration::from_secs(1);
+    p.timerfd_settime(timer, 0, crate::posix::ITimerSpec { interval: second, value: second }).unwrap();
+    let mut timer = own(timer);
+    let before = p.now();
+    for _ in 0..3 {
+        let mut count = [0; 8];
+        e.block_on(timer.read_exact(&mut count)).unwrap();
+        assert_eq!(u64::from_ne_bytes(count), 1);
+    }
+    assert_eq!(p.now() - before, 3 * second);
 }

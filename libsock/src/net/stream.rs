@@ -4,7 +4,7 @@
 use embedded_io::{ErrorType, Read, ReadReady, Write, WriteReady};
 use strait_abi::socket::{POLLIN, POLLOUT};
 
-use super::{Error, TcpStream, UnixStream};
+use super::{Error, OwnedFd, TcpStream, UnixStream};
 
 macro_rules! stream {
     ($($type:ty),*) => {$(
@@ -74,4 +74,4 @@ macro_rules! stream {
     )*};
 }
 
-stream!(TcpStream, UnixStream);
+stream!(OwnedFd, TcpStream, UnixStream);

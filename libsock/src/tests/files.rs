@@ -21,7 +21,7 @@ use crate::fs;
 
 /// The machine: a server and its clients, of which one runs at a time.
 #[derive(Default)]
-struct Machine {
+pub struct Machine {
     server: RefCell<Option<VfsServer>>,
     /// Notifications of clients.
     woken: [Cell<bool>; 2],
@@ -120,7 +120,7 @@ fn processes_with(pages: usize) -> (&'static Machine, Process, Process) {
     (machine, a, b)
 }
 
-fn processes() -> (&'static Machine, Process, Process) {
+pub fn processes() -> (&'static Machine, Process, Process) {
     processes_with(64)
 }
 
