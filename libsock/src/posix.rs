@@ -24,6 +24,6 @@ pub use crate::descriptor::{DEFAULT_LIMIT, Fd};
 pub use crate::file::RawEntry;
 pub use crate::local::{EpollEvent, ITimerSpec};
 pub use interfaces::InterfaceAddress;
-pub use message::Received;
+pub use message::{Incoming, Outgoing, Received};
 pub use poll::{FD_SETSIZE, FdSet, PollFd};
 pub use strait_abi::{address::*, socket::*};

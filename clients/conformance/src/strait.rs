@@ -6,7 +6,7 @@ use alloc::{string::String, vec::Vec};
 use core::{net::IpAddr, time::Duration};
 
 use strait_abi::log::Logger;
-use strait_libsock::{Process, resolve::addrinfo};
+use strait_libsock::{Process, posix, resolve::addrinfo};
 use strait_pd::Environment;
 
 use crate::posix::*;
@@ -27,6 +27,15 @@ pub fn main(env: Environment) -> ! {
     loop {
         env.pd.wait();
     }
+}
+
+/// The set as libsock has it.
+fn of_bits(set: &FdSet) -> posix::FdSet {
+    let mut own = posix::FdSet::new();
+    for fd in (0..posix::FD_SETSIZE as Fd).filter(|fd| set.has(*fd)) {
+        own.insert(fd);
+    }
+    own
 }
 
 /// Passes the calls on.
@@ -95,7 +104,89 @@ impl Posix for Process {
         Ok(Received { bytes: got.bytes, address: got.address, control: got.control, flags: got.flags })
     }
 
+    fn sendmmsg(&self, fd: Fd, messages: &[Outgoing<'_>], flags: u32) -> Result<usize> {
+        let messages: Vec<_> =
+            messages.iter().map(|m| posix::Outgoing { bufs: m.bufs, to: m.to, control: m.control }).collect();
+        Process::sendmmsg(self, fd, &messages, flags)
+    }
+
+    fn recvmmsg(&self, fd: Fd, bufs: &mut [&mut [u8]], flags: u32, timeout: Option<Duration>) -> Result<Vec<Received>> {
+        let mut controls: Vec<[u8; 0]> = bufs.iter().map(|_| []).collect();
+        let mut messages: Vec<_> =
+            bufs.chunks_mut(1).zip(&mut controls).map(|(buf, control)| posix::Incoming::new(buf, control)).collect();
+        let n = Process::recvmmsg(self, fd, &mut messages, flags, timeout)?;
+        let of = |m: &posix::Incoming<'_, '_>| {
+            let posix::Received { bytes, address, control, flags } = m.received;
+            Received { bytes, address, control, flags }
+        };
+        Ok(messages[..n].iter().map(of).collect())
+    }
+
+    fn select(
+        &self,
+        nfds: i32,
+        read: Option<&mut FdSet>,
+        write: Option<&mut FdSet>,
+        except: Option<&mut FdSet>,
+        timeout: Option<Duration>,
+    ) -> Result<usize> {
+        let mut sets = [read, write, except];
+        let mut own = sets.each_ref().map(|set| set.as_ref().map(|set| of_bits(set)));
+        let [read, write, except] = own.each_mut().map(|set| set.as_mut());
+        let n = Process::select(self, nfds, read, write, except, timeout)?;
+        for (set, own) in sets.iter_mut().zip(&own) {
+            if let (Some(set), Some(own)) = (set, own) {
+                **set = FdSet::of(&(0..posix::FD_SETSIZE as Fd).filter(|fd| own.contains(*fd)).collect::<Vec<_>>());
+            }
+        }
+        Ok(n)
+    }
+
+    fn epoll_ctl(&self, epoll: Fd, operation: i32, fd: Fd, watch: Watch) -> Result<()> {
+        Process::epoll_ctl(self, epoll, operation, fd, posix::EpollEvent { events: watch.events, data: watch.data })
+    }
+
+    fn epoll_wait(&self, epoll: Fd, into: &mut [Watch], timeout: i32) -> Result<usize> {
+        let mut events = alloc::vec![posix::EpollEvent::default(); into.len()];
+        let n = Process::epoll_wait(self, epoll, &mut events, timeout)?;
+        for (watch, event) in into.iter_mut().zip(&events[..n]) {
+            *watch = Watch { events: event.events, data: event.data };
+        }
+        Ok(n)
+    }
+
+    fn timerfd_settime(&self, fd: Fd, flags: u32, new: TimerSpec) -> Result<TimerSpec> {
+        let new = posix::ITimerSpec { interval: new.interval, value: new.value };
+        let posix::ITimerSpec { interval, value } = Process::timerfd_settime(self, fd, flags, new)?;
+        Ok(TimerSpec { interval, value })
+    }
+
+    fn timerfd_gettime(&self, fd: Fd) -> Result<TimerSpec> {
+        let posix::ITimerSpec { interval, value } = Process::timerfd_gettime(self, fd)?;
+        Ok(TimerSpec { interval, value })
+    }
+
+    fn getifaddrs(&self) -> Result<Vec<IfAddr>> {
+        let all = Process::getifaddrs(self)?;
+        Ok(all
+            .into_iter()
+            .map(|entry| IfAddr {
+                netmask: entry.netmask().map(|mask| (mask, 0).into()),
+                address: entry.address.map(|ip| (ip, 0).into()),
+                flags: entry.flags,
+                name: entry.name,
+            })
+            .collect())
+    }
+
     same! {
+        fn epoll_create1(flags: u32) -> Fd;
+        fn eventfd(initial: u32, flags: u32) -> Fd;
+        fn timerfd_create(clock: i32, flags: u32) -> Fd;
+        fn ppoll(fds: &mut [PollFd], timeout: Option<Duration>) -> usize;
+        fn if_nametoindex(name: &str) -> u32;
+        fn if_indextoname(index: u32) -> String;
+        fn pipe2(flags: u32) -> (Fd, Fd);
         fn socket(family: u16, kind: u32, protocol: u16) -> Fd;
         fn socketpair(family: u16, kind: u32, protocol: u16) -> (Fd, Fd);
         fn bind(fd: Fd, address: &Address) -> ();

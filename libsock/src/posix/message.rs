@@ -1,6 +1,12 @@
 //! sendmsg(2), recvmsg(2) and their plurals.
 
-use strait_abi::{Address, Errno, control::items};
+use core::time::Duration;
+
+use strait_abi::{
+    Address, Errno,
+    control::items,
+    socket::{MSG_DONTWAIT, MSG_WAITFORONE},
+};
 
 use super::io::MAX_PARTS;
 use crate::{
@@ -22,7 +28,85 @@ pub struct Received {
     pub flags: u32,
 }
 
+/// What sendmmsg(2) sends as one message.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// The data, as one piece.
+    pub bufs: &'a [&'a [u8]],
+    /// Where it goes, if not to the peer.
+    pub to: Option<&'a Address>,
+    /// Control data.
+    pub control: &'a [u8],
+}
+
+/// Where recvmmsg(2) puts one message.
+#[derive(Debug)]
+pub struct Incoming<'a, 'b> {
+    /// For the data, one after the other.
+    pub bufs: &'a mut [&'b mut [u8]],
+    /// For control data.
+    pub control: &'a mut [u8],
+    /// What came.
+    pub received: Received,
+}
+
+impl<'a, 'b> Incoming<'a, 'b> {
+    /// A place for one message.
+    pub fn new(bufs: &'a mut [&'b mut [u8]], control: &'a mut [u8]) -> Self {
+        let received = Received { bytes: 0, address: Address::EMPTY, control: 0, flags: 0 };
+        Self { bufs, control, received }
+    }
+}
+
+/// Messages that one call takes at most (UIO_MAXIOV); more count as so many.
+const MAX_MESSAGES: usize = 1024;
+
 impl Process {
+    /// sendmmsg(2): how many messages were sent. An error is that of the first
+    /// message; later ones end the call.
+    pub fn sendmmsg(&self, fd: Fd, messages: &[Outgoing<'_>], flags: u32) -> Result<usize, Errno> {
+        self.socket_of(fd)?;
+        for (n, message) in messages.iter().take(MAX_MESSAGES).enumerate() {
+            match self.sendmsg(fd, message.bufs, message.to, message.control, flags) {
+                Ok(_) => {}
+                Err(e) if n == 0 => return Err(e),
+                Err(_) => return Ok(n),
+            }
+        }
+        Ok(messages.len().min(MAX_MESSAGES))
+    }
+
+    /// recvmmsg(2): how many messages came. It waits for all of them; with
+    /// MSG_WAITFORONE, for the first. `timeout` is looked at when a message
+    /// came, not while none does. An error is that of the first message; a
+    /// later one ends the call.
+    pub fn recvmmsg(
+        &self,
+        fd: Fd,
+        messages: &mut [Incoming<'_, '_>],
+        flags: u32,
+        timeout: Option<Duration>,
+    ) -> Result<usize, Errno> {
+        self.socket_of(fd)?;
+        let end = timeout.map(|t| self.now() + t);
+        let mut later = flags & !MSG_WAITFORONE;
+        let count = messages.len().min(MAX_MESSAGES);
+        for (n, message) in messages.iter_mut().take(MAX_MESSAGES).enumerate() {
+            match self.recvmsg(fd, message.bufs, message.control, later) {
+                Ok(received) => message.received = received,
+                Err(e) if n == 0 => return Err(e),
+                Err(_) => return Ok(n),
+            }
+            if flags & MSG_WAITFORONE != 0 {
+                later |= MSG_DONTWAIT;
+            }
+            if end.is_some_and(|end| end <= self.now()) {
+                return Ok(n + 1);
+            }
+        }
+        Ok(count)
+    }
+
     /// sendmsg(2): `bufs` as one piece, with control data. What the family does
     /// not know of that gives EINVAL.
     pub fn sendmsg(
