@@ -11,7 +11,9 @@ use strait_abi::{
     address::{AF_INET, AF_INET6, AF_PACKET, AF_UNIX},
     net::{Handle, Request},
     session::status,
-    socket::{IPPROTO_ICMP, IPPROTO_ICMPV6, O_RDWR, SO_ERROR, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET},
+    socket::{
+        IPPROTO_ICMP, IPPROTO_ICMPV6, O_RDWR, SO_ERROR, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET,
+    },
 };
 use strait_ring::paged::{ClientConsumer, ClientProducer, Slot};
 
@@ -62,6 +64,8 @@ impl Socket {
     /// The socket that the server calls `handle`. EPROTO if there is none such.
     pub fn new(net: &Rc<Net>, handle: u32, family: u16, kind: u16, protocol: u16) -> Result<Rc<Self>, Errno> {
         let slot = net.region().slot(handle as usize).ok_or(Errno::EPROTO)?;
+        // Linux: by AF_UNIX the one is the other.
+        let kind = if family == AF_UNIX && kind == SOCK_RAW { SOCK_DGRAM } else { kind };
         let memory = net.region().memory();
         let socket = Rc::new_cyclic(|me| Self {
             net: net.clone(),

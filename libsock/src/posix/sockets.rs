@@ -47,6 +47,8 @@ impl Process {
         let both = net.call(&Request::SocketPair { family, kind, protocol }, |reply| Ok(reply.value))?;
         let new = |handle| Socket::new(net, handle, family, kind, protocol);
         let (first, second) = (new(both & 0xffff)?, new(both >> 16)?);
+        first.has_peer.set(true);
+        second.has_peer.set(true);
         let first = self.enter(first, flags)?;
         let second = self.enter(second, flags).inspect_err(|_| {
             let _ = self.close(first);

@@ -255,6 +255,10 @@ impl Family for Unix {
     }
 
     fn set_option(&mut self, core: &mut Core, id: SocketId, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
+        if level != c::SOL_SOCKET {
+            // Linux: sock_no_setsockopt.
+            return Err(Errno::EOPNOTSUPP);
+        }
         match (level, name) {
             (c::SOL_SOCKET, c::SO_PASSCRED) => self.endpoint(core, id).pass_credentials = int(value)? != 0,
             _ => return Err(Errno::ENOPROTOOPT),
@@ -298,7 +302,7 @@ impl Family for Unix {
     ) -> Result<usize, Errno> {
         let listening = self.endpoint(core, id).listening;
         match request {
-            c::SIOCOUTQ | c::SIOCINQ if listening => Err(Errno::EINVAL),
+            c::SIOCINQ if listening => Err(Errno::EINVAL),
             c::SIOCOUTQ => {
                 let mut bytes = self.unsent(core, id);
                 if let Some(peer) = self.peer(core, id).filter(|_| core.sockets[id].kind != c::SOCK_DGRAM) {

@@ -294,9 +294,11 @@ impl Unix {
         word |= if endpoint.shut_read { status::IN | status::RDHUP } else { 0 };
         word |= if endpoint.shut_write { status::WRSHUT } else { 0 };
         word |= if endpoint.shut_read && endpoint.shut_write { status::HUP } else { 0 };
-        word |= if endpoint.waiters.is_empty() { 0 } else { status::RING_ON_DRAIN };
         let carries = |m: &Mark| m.control.as_ref().is_some_and(|c| !c.rights.is_empty());
-        word |= if endpoint.queue.iter().any(carries) { status::CONTROL } else { 0 };
+        let control = endpoint.queue.iter().any(carries);
+        word |= if control { status::CONTROL } else { 0 };
+        // Descriptors that nobody asks for are dropped when they are passed.
+        word |= if control || !endpoint.waiters.is_empty() { status::RING_ON_DRAIN } else { 0 };
         core.set_status(id, word);
     }
 

@@ -16,6 +16,7 @@ mod option;
 mod raw;
 mod socket;
 mod stream;
+mod unix;
 mod urgent;
 mod waiting;
 
@@ -37,4 +38,5 @@ pub const ALL: &[(&str, &[Case])] = &[
     ("interfaces", interface::CASES),
     ("names of hosts and services", names::CASES),
     ("epoll", epoll::CASES),
+    ("local sockets", unix::CASES),
 ];
