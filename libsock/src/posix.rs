@@ -6,8 +6,9 @@
 //! Where the data needs no waiting, sending and receiving make no system call.
 //!
 //! Differences: there are no signals (sending after the peer has gone gives
-//! EPIPE, as with MSG_NOSIGNAL); datagrams leave when the server gets to them,
-//! so an error that only sending shows comes with the next call on the socket.
+//! EPIPE, as with MSG_NOSIGNAL); datagrams leave when the server gets to them, so
+//! an error that only sending shows comes with the next call on the socket, but
+//! for the first datagram to a destination and for those with control data.
 
 mod control;
 mod description;

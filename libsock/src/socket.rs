@@ -49,6 +49,8 @@ pub struct Socket {
     pub connecting: Cell<bool>,
     /// A datagram socket has a peer.
     pub has_peer: Cell<bool>,
+    /// The destination of the last datagram that had an address, in short.
+    pub last: Cell<u64>,
     /// Bytes of room that the last send lacked; 0 if it did not.
     pub wanted: Cell<u32>,
     /// How often the server was asked for room.
@@ -86,6 +88,7 @@ impl Socket {
             listening: Cell::new(false),
             connecting: Cell::new(false),
             has_peer: Cell::new(false),
+            last: Cell::new(0),
             wanted: Cell::new(0),
             full: Cell::new(0),
             errors: Cell::new(0),

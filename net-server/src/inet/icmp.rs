@@ -26,7 +26,9 @@ pub fn input(inet: &mut Inet, core: &mut Core, packet: &[u8], group: bool) -> bo
     match icmp.msg_type() {
         Icmpv4Message::EchoRequest if !group => {
             let (from, to) = (ip.src_addr(), ip.dst_addr());
-            let _ = core.links.emit(core.now, IP_HEADER + body.len(), |reply| {
+            // As long as the request, in fragments if need be.
+            let Ok((_, route)) = core.links.path(from) else { return false };
+            let _ = core.links.emit_on(core.now, route, IP_HEADER + body.len(), |reply| {
                 reply[IP_HEADER..].copy_from_slice(body);
                 let mut icmp = Icmpv4Packet::new_unchecked(&mut reply[IP_HEADER..]);
                 icmp.set_msg_type(Icmpv4Message::EchoReply);

@@ -36,12 +36,12 @@ pub fn input(inet: &mut Inet, core: &mut Core, packet: &[u8], group: bool) -> bo
             if from.is_unspecified() {
                 return false;
             }
+            let Ok((own, route)) = core.links.path_to(from) else { return false };
             if group {
                 // The answer comes from an address of the interface (RFC 4443, 4.2).
-                let Ok(own) = core.links.source_for(from) else { return false };
                 to = own;
             }
-            let _ = core.links.emit(core.now, packet.len(), |reply| {
+            let _ = core.links.emit_on(core.now, route, packet.len(), |reply| {
                 reply[V6_HEADER..].copy_from_slice(body);
                 reply[V6_HEADER] = Icmpv6Message::EchoReply.into();
                 complete(reply, to, from);

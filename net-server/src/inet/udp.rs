@@ -192,24 +192,32 @@ impl Udp {
         more
     }
 
-    /// Sends the first datagram in the tx ring, and tells what became of it. One
+    /// Sends the datagrams in the tx ring, and tells what became of the last. One
     /// for which there is no buffer goes out later.
     pub fn send(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) -> Result<(), Errno> {
-        let mut step = send_next(shared, core, id);
-        if matches!(step, Step::Unbound) {
-            shared.bind(core, id, SocketAddr::new(any(core, id), 0))?;
-            step = send_next(shared, core, id);
-        }
         // Room for the next one is granted at the end of the turn.
         self.touch(shared, core, id);
-        match step {
-            Step::Failed(errno) => Err(errno),
-            Step::Misbehaved(error) => {
-                core.punish(id, error);
-                Err(Errno::EPROTO)
+        let mut result = Ok(());
+        for _ in 0..BURST {
+            let step = match send_next(shared, core, id) {
+                Step::Unbound => {
+                    shared.bind(core, id, SocketAddr::new(any(core, id), 0))?;
+                    continue;
+                }
+                Step::Empty | Step::NoBuffer => break,
+                Step::Misbehaved(error) => {
+                    core.punish(id, error);
+                    return Err(Errno::EPROTO);
+                }
+                Step::Sent => Ok(()),
+                Step::Failed(errno) => Err(errno),
+            };
+            // Those before it had their call.
+            if let Err(errno) = core::mem::replace(&mut result, step) {
+                core.set_error(id, errno);
             }
-            Step::Empty | Step::Sent | Step::NoBuffer | Step::Unbound => Ok(()),
         }
+        result
     }
 
     /// Sends the datagrams in the tx ring. Returns whether some are left.
