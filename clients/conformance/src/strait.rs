@@ -3,7 +3,7 @@
 //! Setting `only`: runs only the cases whose name contains it.
 
 use alloc::{string::String, vec::Vec};
-use core::{net::IpAddr, time::Duration};
+use core::time::Duration;
 
 use strait_abi::log::Logger;
 use strait_libsock::{Process, posix, resolve::addrinfo};
@@ -76,23 +76,6 @@ impl Posix for Process {
 
     fn gethostname(&self) -> Result<String> {
         Ok(Process::gethostname(self).into())
-    }
-
-    fn if_nametoindex(&self, name: &str) -> Result<u32> {
-        Process::if_nametoindex(self, name)
-    }
-
-    fn if_indextoname(&self, index: u32) -> Result<String> {
-        Process::if_indextoname(self, index)
-    }
-
-    fn getifaddrs(&self) -> Result<Vec<IfAddr>> {
-        let of = |ip: IpAddr| Address::from((ip, 0));
-        let all = Process::getifaddrs(self)?.into_iter().map(|i| {
-            let (address, netmask) = (i.address.map(of), i.netmask().map(of));
-            IfAddr { name: i.name, flags: i.flags, address, netmask }
-        });
-        Ok(all.collect())
     }
 
     fn sendmsg(&self, fd: Fd, bufs: &[&[u8]], to: Option<&Address>, control: &[u8], flags: u32) -> Result<usize> {
