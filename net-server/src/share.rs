@@ -9,9 +9,10 @@
 //! client's memory, and who shares no socket pays nothing.
 //!
 //! A former home may be in the middle of a read or write when its rings leave.
-//! Its pages stay as they are until it acquires or closes the socket, and its
-//! slot says how far it got: `tx_limit` is the end of what the server took,
-//! `rx_mark` the begin of what it has not read. What lies beyond it does again.
+//! Its pages stay as they are until it acquires or closes the socket, so it
+//! disturbs nothing of its own; its slot says how far it got: `tx_limit` is the
+//! end of what the server took, `rx_mark` the begin of what it has not read.
+//! What it writes beyond is lost: who shares a socket takes turns.
 //!
 //! A socket lives as long as a session holds it or a message on its way does
 //! (`flying`). What flies is charged to the session that sent it.

@@ -12,6 +12,7 @@ mod raw;
 mod tcp;
 mod udp;
 mod unix;
+mod unix_hostile;
 mod unix_rights;
 mod urgent;
 mod world;

@@ -859,7 +859,7 @@ fn full(t: &Test<'_>) -> Outcome {
             Err(e) => return Err(Failure::new("send()", "EAGAIN", e.name())),
         }
     }
-    that!(sent >= 100_000 && sent < 10 << 20);
+    that!((100_000..10 << 20).contains(&sent));
     err!(t.send(a, b"x", 0), EAGAIN);
     eq!(t.read_exactly(b, sent)?.len(), sent);
     t.wait_all(a, POLLOUT)?;
