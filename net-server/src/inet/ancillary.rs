@@ -124,7 +124,7 @@ pub struct Wishes {
 
 /// Reads the control data of a datagram to `target`. EINVAL for what is not to
 /// be said there, or has no such value; ENODEV for an interface that there is
-/// not.
+/// not; ENETUNREACH for an IPv4 source that is not this host's.
 #[cold]
 pub fn wishes(links: &Links, bytes: &[u8], target: IpAddr) -> Result<Wishes, Errno> {
     let mut wishes = Wishes::default();
@@ -194,6 +194,8 @@ fn own(links: &Links, ip: IpAddr) -> Result<Option<IpAddr>, Errno> {
     match ip {
         _ if ip.is_unspecified() => Ok(None),
         _ if links.is_local(ip) => Ok(Some(ip)),
-        _ => Err(Errno::EINVAL),
+        // Linux: of IPv4 the route says it.
+        IpAddr::V4(_) => Err(Errno::ENETUNREACH),
+        IpAddr::V6(_) => Err(Errno::EINVAL),
     }
 }
