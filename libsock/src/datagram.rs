@@ -60,6 +60,9 @@ impl Socket {
         if let Some(from) = from {
             let bytes = from.resize(header.address.into()).map_err(|_| Errno::EIO)?;
             rx.copy(RecordHeader::BYTES as u32, bytes).ok_or(Errno::EIO)?;
+            if self.is_inet() {
+                self.reached.enter(bytes);
+            }
         }
         let len = header.data as usize;
         let n = len.min(into.len());
@@ -146,7 +149,8 @@ impl Socket {
         control: &[u8],
     ) -> Result<usize, Errno> {
         let status = self.status();
-        if flags & MSG_OOB != 0 {
+        // Linux does not look at it for IPv6.
+        if flags & MSG_OOB != 0 && self.family != AF_INET6 {
             return Err(Errno::EOPNOTSUPP);
         }
         if data.len() > self.longest_datagram() {
@@ -189,23 +193,12 @@ impl Socket {
         data.each(0..data.len(), |at, part| tx.stage(header.data_offset() + at as u32, part)).ok_or(Errno::EIO)?;
         tx.commit(total);
         drop(tx);
-        if self.is_local() || self.is_raw() || !control.is_empty() || !to.is_empty() && self.is_another(to) {
-            self.send_now().inspect_err(|_| self.last.set(0))?;
+        if self.is_local() || self.is_raw() || !control.is_empty() || !to.is_empty() && !self.reached.enter(to) {
+            self.send_now().inspect_err(|_| self.reached.forget(to))?;
         } else {
             self.doorbell();
         }
         Ok(data.len())
-    }
-
-    /// Whether the last datagram with an address went elsewhere. The first one to
-    /// a destination is sent by a call, which tells at once that there is no way
-    /// to it or that the socket may not use it; what follows needs none. Of two
-    /// destinations that look alike in short, an error of the second is told late.
-    fn is_another(&self, to: &[u8]) -> bool {
-        let word = |at: usize| to.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_ne_bytes);
-        // Family, port and IPv4 address; the rest is of IPv6.
-        let short = word(0) ^ word(8).rotate_left(17) ^ word(16).rotate_left(31);
-        self.last.replace(short) != short
     }
 
     /// What IP can carry over UDP; other families have their records' limit.

@@ -46,6 +46,7 @@ mod object;
 mod parts;
 pub mod posix;
 mod process;
+mod reached;
 pub mod resolve;
 mod rights;
 mod session;

@@ -19,6 +19,7 @@ use strait_ring::paged::{ClientConsumer, ClientProducer, Slot};
 
 use crate::{
     object::{Flags, Watchers},
+    reached::Reached,
     session::Net,
 };
 
@@ -49,8 +50,8 @@ pub struct Socket {
     pub connecting: Cell<bool>,
     /// A datagram socket has a peer.
     pub has_peer: Cell<bool>,
-    /// The destination of the last datagram that had an address, in short.
-    pub last: Cell<u64>,
+    /// Of a datagram socket.
+    pub reached: Reached,
     /// Bytes of room that the last send lacked; 0 if it did not.
     pub wanted: Cell<u32>,
     /// How often the server was asked for room.
@@ -88,7 +89,7 @@ impl Socket {
             listening: Cell::new(false),
             connecting: Cell::new(false),
             has_peer: Cell::new(false),
-            last: Cell::new(0),
+            reached: Reached::new(),
             wanted: Cell::new(0),
             full: Cell::new(0),
             errors: Cell::new(0),

@@ -237,6 +237,9 @@ fn at_home(core: &Core, session: usize, handle: Handle) -> Result<(SocketId, usi
     if socket.session == session { Ok((id, socket.family)) } else { Err(Errno::EAGAIN) }
 }
 
+/// Types of sockets that there can be (Linux: SOCK_MAX).
+const TYPES: u16 = 11;
+
 /// A new socket and its handle.
 fn create(
     core: &mut Core,
@@ -247,6 +250,9 @@ fn create(
     protocol: u16,
 ) -> Result<(SocketId, Handle), Errno> {
     let index = families.index(family)?;
+    if kind >= TYPES {
+        return Err(Errno::EINVAL);
+    }
     policy::may_create(core, session, family, kind)?;
     let id = core.add(session, index, family, kind, protocol)?;
     let made = core.attach(id).and_then(|handle| families.get(index).create(core, id).map(|()| (id, handle)));
@@ -297,6 +303,8 @@ fn close(core: &mut Core, families: &mut Registry, id: SocketId, family: usize) 
     let waiting: Vec<SocketId> = core.queue(id).map(|q| q.complete.drain(..).collect()).unwrap_or_default();
     for connection in waiting {
         core.sockets[connection].open = false;
+        // Nobody will ever read from it (Linux: inet_csk_listen_stop).
+        core.sockets[connection].options.linger = (true, 0);
         families.get(family).close(core, connection);
     }
     core.sockets[id].open = false;

@@ -23,7 +23,9 @@ pub type SocketId = usize;
 pub const DEFAULT_BUFFER: u32 = 64 * 1024;
 /// See [`DEFAULT_BUFFER`].
 pub const MAX_BUFFER: u32 = RING_BYTES - 2 * PAGE as u32;
-const MIN_BUFFER: u32 = PAGE as u32;
+/// The least values of both, as Linux has them.
+const MIN_SEND_BUFFER: u32 = 4608;
+const MIN_RECEIVE_BUFFER: u32 = 2304;
 
 /// A socket.
 pub struct Socket {
@@ -247,7 +249,7 @@ impl Socket {
         let on = number != 0;
         // As Linux: what is asked is cut at the most (a negative size counts as
         // a great one), doubled, and reported so.
-        let size = (number as u32).min(MAX_BUFFER / 2).saturating_mul(2).max(MIN_BUFFER);
+        let size = (number as u32).min(MAX_BUFFER / 2).saturating_mul(2);
         let inet = matches!(self.domain, AF_INET | AF_INET6);
         let o = &mut self.options;
         match name {
@@ -259,8 +261,8 @@ impl Socket {
             c::SO_KEEPALIVE => o.keep_alive = on,
             c::SO_OOBINLINE => o.oob_inline = on,
             c::SO_DONTROUTE => o.dont_route = on,
-            c::SO_SNDBUF => o.send_buffer = size,
-            c::SO_RCVBUF => o.receive_buffer = size,
+            c::SO_SNDBUF => o.send_buffer = size.max(MIN_SEND_BUFFER),
+            c::SO_RCVBUF => o.receive_buffer = size.max(MIN_RECEIVE_BUFFER),
             c::SO_RCVLOWAT => {
                 let low = if number < 0 { u32::MAX } else { number.max(1) as u32 };
                 // More than that would never be there (Linux: tcp_set_rcvlowat).

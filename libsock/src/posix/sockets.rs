@@ -7,7 +7,7 @@ use strait_abi::{
     address::AF_UNSPEC,
     net::{Reply, Request},
     session::status,
-    socket::{SHUT_RDWR, SOCK_CLOEXEC, SOCK_NONBLOCK},
+    socket::{SHUT_RDWR, SHUT_WR, SOCK_CLOEXEC, SOCK_NONBLOCK},
 };
 
 use crate::{
@@ -178,7 +178,12 @@ impl Process {
         if how > SHUT_RDWR {
             return Err(Errno::EINVAL);
         }
-        socket.net.call(&Request::Shutdown { socket: socket.handle, how }, |_| Ok(()))
+        socket.net.call(&Request::Shutdown { socket: socket.handle, how }, |_| Ok(()))?;
+        if how != SHUT_WR && socket.is_inet() {
+            // It listens no more.
+            socket.listening.set(false);
+        }
+        Ok(())
     }
 
     /// getsockname(2).

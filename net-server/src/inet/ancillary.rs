@@ -136,7 +136,11 @@ pub fn wishes(links: &Links, bytes: &[u8], target: IpAddr) -> Result<Wishes, Err
                     let value = item.value.first_chunk::<PKTINFO>().ok_or(Errno::EINVAL)?;
                     device(int(value)?)?;
                     let ip = Ipv4Addr::new(value[4], value[5], value[6], value[7]);
-                    wishes.source = own(links, ip.into())?;
+                    wishes.source = match own(links, ip.into()) {
+                        // As Linux: there is no way from there.
+                        Err(_) if !ip.is_multicast() && !ip.is_broadcast() => return Err(Errno::ENETUNREACH),
+                        other => other?,
+                    };
                 }
                 c::IP_TTL => wishes.ttl = Some(byte(exact(item.value)?, 1)?),
                 c::IP_TOS if item.value.len() == 1 => wishes.tos = Some(item.value[0]),

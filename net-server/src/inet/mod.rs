@@ -346,7 +346,7 @@ impl Family for Inet {
     fn connect(&mut self, core: &mut Core, id: SocketId, address: &Address) -> Result<(), Errno> {
         if address.family() == Some(AF_UNSPEC) {
             if Self::is_tcp(core, id) {
-                return self.tcp.disconnect(&mut self.shared, core, id);
+                self.tcp.disconnect(&mut self.shared, core, id);
             }
             self.endpoint(core, id).peer = None;
             return Ok(());

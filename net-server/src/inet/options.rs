@@ -291,7 +291,12 @@ impl Inet {
                 return Ok(tcp::INFO_BYTES);
             }
             (c::IPPROTO_TCP, _) if tcp => endpoint.tcp.get(name)?,
+            (c::IPPROTO_IPV6, c::IPV6_MTU) if six => endpoint.peer.map(|_| mtu).ok_or(Errno::ENOTCONN)?,
             (c::IPPROTO_IPV6, _) if six => return options6::get(endpoint, name, value),
+            // Linux, by way of its older code for IPv4.
+            _ if !six && ![c::SOL_SOCKET, c::IPPROTO_UDP, c::SOL_RAW].contains(&level) => {
+                return Err(Errno::EOPNOTSUPP);
+            }
             _ => return Err(Errno::ENOPROTOOPT),
         };
         Ok(put_int(value, number))

@@ -154,6 +154,13 @@ impl Ports {
         Ok(())
     }
 
+    /// The socket listens no more, and stays bound.
+    pub fn unlisten(&mut self, protocol: u16, port: u16, id: SocketId) {
+        if let Some(own) = self.binding(protocol, port, id) {
+            own.listening = false;
+        }
+    }
+
     fn binding(&mut self, protocol: u16, port: u16, id: SocketId) -> Option<&mut Binding> {
         self.0.get_mut(&(protocol, port))?.bindings.iter_mut().find(|b| b.id == id)
     }

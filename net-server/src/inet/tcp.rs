@@ -118,6 +118,8 @@ struct Connection {
     fin_sent: bool,
     /// A RST ended it.
     reset: bool,
+    /// That was after the peer's end.
+    late: bool,
     /// Of the last segment sent, as on the wire.
     last: LastSent,
     /// What is put into what it sends.
@@ -206,6 +208,7 @@ impl Tcp {
             fin_wanted: false,
             fin_sent: false,
             reset: false,
+            late: false,
             last: LastSent::default(),
             marks: Marks::default(),
             watch: Watch::new(core.now),
@@ -297,6 +300,7 @@ impl Tcp {
             return Err(Errno::EADDRNOTAVAIL);
         }
         self.apply_options(shared, core, id);
+        let _ = core.take_error(id);
         core.set_status(id, 0);
         self.mark(index);
         Err(Errno::EINPROGRESS)
@@ -311,10 +315,18 @@ impl Tcp {
         read: bool,
         write: bool,
     ) -> Result<(), Errno> {
+        if core.sockets[id].queue.is_some() {
+            // Only the end of receiving means something to a listener.
+            if read {
+                self.disconnect(shared, core, id);
+            }
+            return Ok(());
+        }
         let index = shared.endpoints[core.sockets[id].state].connection.ok_or(Errno::ENOTCONN)?;
         let connection = &mut self.connections[index];
         if !connection.connected {
-            return Err(Errno::ENOTCONN);
+            self.disconnect(shared, core, id);
+            return Ok(());
         }
         connection.shut_read |= read;
         connection.fin_wanted |= write;
@@ -326,11 +338,8 @@ impl Tcp {
     /// close(2).
     pub fn close(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) {
         if core.sockets[id].queue.is_some() {
-            let doomed: Vec<usize> =
-                self.connections.iter().filter(|(_, c)| c.listener == Some(id)).map(|(i, _)| i).collect();
-            for index in doomed {
-                self.abort(shared, core, index);
-            }
+            // (Those that were complete are closed by the engine.)
+            self.reset_begun(shared, core, id);
         }
         let state = core.sockets[id].state;
         let Some(index) = shared.endpoints[state].connection else {
@@ -357,11 +366,12 @@ impl Tcp {
         self.settle_index(shared, core, index);
     }
 
-    /// connect(2) with AF_UNSPEC: ends the connection, and the socket is as new.
-    /// EOPNOTSUPP for a listener (Linux ends its listening).
-    pub fn disconnect(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) -> Result<(), Errno> {
+    /// Ends whatever the socket does, and it is as new (Linux: tcp_disconnect):
+    /// connect(2) with AF_UNSPEC, and shutdown(2) of a listener or of a
+    /// connection that does not stand yet. A name that bind(2) gave it stays.
+    pub fn disconnect(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) {
         if core.sockets[id].queue.is_some() {
-            return Err(Errno::EOPNOTSUPP);
+            self.unlisten(shared, core, id);
         }
         let state = core.sockets[id].state;
         if let Some(index) = shared.endpoints[state].connection {
@@ -378,7 +388,29 @@ impl Tcp {
         }
         core.take_error(id);
         core.set_status(id, status::OUT | status::HUP);
-        Ok(())
+    }
+
+    /// Ends a listener: those that it has not accepted are reset.
+    fn unlisten(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) {
+        self.reset_begun(shared, core, id);
+        let Some(queue) = core.sockets[id].queue.take() else { return };
+        for connection in queue.complete {
+            core.sockets[connection].open = false;
+            core.sockets[connection].options.linger = (true, 0);
+            self.close(shared, core, connection);
+        }
+        if let Some(local) = shared.endpoints[core.sockets[id].state].local {
+            shared.ports.unlisten(TCP, local.port(), id);
+        }
+    }
+
+    /// Resets the connections whose handshake with a listener goes on.
+    fn reset_begun(&mut self, shared: &mut Shared, core: &mut Core, listener: SocketId) {
+        let begun: Vec<usize> =
+            self.connections.iter().filter(|(_, c)| c.listener == Some(listener)).map(|(i, _)| i).collect();
+        for index in begun {
+            self.abort(shared, core, index);
+        }
     }
 
     /// Ends a connection with a RST.

@@ -518,8 +518,8 @@ fn too_long_datagrams_and_shut_receivers_are_errors() {
     let small =
         Request::SetOption { socket: from.socket.handle, level: 1, name: c::SO_SNDBUF, value: &2048i32.to_ne_bytes() };
     w.call_of(SECOND, &small).unwrap();
-    assert_eq!(w.send_record(&mut from, &[], &[], &[0; 4096]), Err(Errno::EMSGSIZE));
-    w.send_record(&mut from, &[], &[], &[0; 4064]).unwrap();
+    assert_eq!(w.send_record(&mut from, &[], &[], &[0; 4608]), Err(Errno::EMSGSIZE));
+    w.send_record(&mut from, &[], &[], &[0; 4576]).unwrap();
     w.call(&Request::Shutdown { socket: to.socket.handle, how: c::SHUT_RD }).unwrap();
     assert_eq!(w.send_record(&mut from, &[], &[], b"x"), Err(Errno::EPIPE));
     w.call_of(SECOND, &Request::Shutdown { socket: from.socket.handle, how: c::SHUT_WR }).unwrap();

@@ -128,6 +128,7 @@ impl Tcp {
         shared.interface.poll_ingress_single(instant(core.now), &mut wire, &mut connection.set);
         if resets && before != State::Closed {
             connection.reset |= matches!(connection.tcp().state(), State::Closed | State::Listen);
+            connection.late = before == State::CloseWait;
         }
         self.mark(index);
     }

@@ -119,7 +119,7 @@ impl Tcp {
     fn exchange(&mut self, core: &mut Core, index: usize) -> bool {
         let (core_now, mtu) = (core.now, core.links.mtu());
         let connection = &mut self.connections[index];
-        let (id, shut_read) = (connection.socket, connection.shut_read);
+        let id = connection.socket;
         let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
         let (mut moved, mut drain, mut broken) = (false, false, None);
         if let Some((rings, arena, options)) = core.rings(id) {
@@ -128,7 +128,7 @@ impl Tcp {
                     while tcp.can_recv() {
                         let limit = options.receive_buffer;
                         let take = |bytes: &mut [u8]| {
-                            let n = if shut_read { bytes.len() } else { rings.rx.push(arena, limit, bytes) };
+                            let n = rings.rx.push(arena, limit, bytes);
                             (n, n)
                         };
                         match tcp.recv(take) {
@@ -219,6 +219,11 @@ impl Tcp {
             return true;
         };
         let open = socket.open;
+        // What comes for a socket that is closed is refused (RFC 2525 2.17).
+        if !open && unread {
+            self.abort(shared, core, index);
+            return true;
+        }
         if !open && connection.fin_sent && socket.slot.is_some() {
             core.detach(id);
         }
@@ -226,7 +231,8 @@ impl Tcp {
             let failure = match (connection.connected, connection.reset) {
                 (false, true) => Some(Errno::ECONNREFUSED),
                 (false, false) => Some(Errno::ETIMEDOUT),
-                (true, true) => Some(Errno::ECONNRESET),
+                // As Linux: it was written to who has gone.
+                (true, true) => Some(if connection.late { Errno::EPIPE } else { Errno::ECONNRESET }),
                 // Both sides closed in order, or the peer is gone.
                 (true, false) => (!connection.fin_sent).then_some(Errno::ETIMEDOUT),
             };
@@ -249,7 +255,7 @@ impl Tcp {
             let drained = connection.fin_sent && matches!(state, State::FinWait2 | State::TimeWait | State::Closed);
             word |= if drained { status::DRAINED } else { 0 };
         } else if state == State::Closed {
-            word |= status::OUT | status::HUP | status::IN;
+            word |= status::OUT | status::HUP | status::IN | status::RDHUP;
         }
         if self.connections[index].urgent.present() {
             word |= self.publish_mark(core, index);
