@@ -6,7 +6,7 @@ use strait_abi::{
     control::{Item, items},
     net::{RecordHeader, Request},
     session::status,
-    socket::{IPPROTO_UDP, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SCM_RIGHTS, SOL_SOCKET},
+    socket::{MSG_DONTWAIT, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SCM_RIGHTS, SOL_SOCKET},
 };
 use strait_ring::{
     PAGE,
@@ -87,7 +87,7 @@ impl Socket {
         if flags & MSG_ERRQUEUE != 0 && self.is_inet() {
             // The queue of errors is always empty: IP_RECVERR cannot be set.
             Err(Errno::EAGAIN)
-        } else if flags & MSG_OOB == 0 || i32::from(self.protocol) == IPPROTO_UDP {
+        } else if flags & MSG_OOB == 0 || self.is_udp() {
             // Linux: by UDP, ignored.
             Ok(())
         } else {
@@ -201,8 +201,13 @@ impl Socket {
         Ok(data.len())
     }
 
+    /// Whether a datagram could go there.
+    pub fn check_destination(&self, to: Option<&Address>) -> Result<(), Errno> {
+        self.destination(to, self.status()).map(|_| ())
+    }
+
     /// What IP can carry over UDP; other families have their records' limit.
-    fn longest_datagram(&self) -> usize {
+    pub fn longest_datagram(&self) -> usize {
         match self.family {
             AF_INET | AF_INET6 if self.is_raw() => 65_535,
             AF_INET => 65_507,

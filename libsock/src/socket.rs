@@ -1,18 +1,22 @@
 //! One socket: its rings, and what the library itself knows of it.
 
-use alloc::rc::{Rc, Weak};
+use alloc::{
+    rc::{Rc, Weak},
+    vec::Vec,
+};
 use core::{
     cell::{Cell, RefCell},
     sync::atomic::{Ordering, fence},
 };
 
 use strait_abi::{
-    Errno,
+    Address, Errno,
     address::{AF_INET, AF_INET6, AF_PACKET, AF_UNIX},
     net::{Handle, Request},
     session::status,
     socket::{
-        IPPROTO_ICMP, IPPROTO_ICMPV6, O_RDWR, SO_ERROR, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET,
+        IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_UDP, O_RDWR, SO_ERROR, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM,
+        SOL_SOCKET,
     },
 };
 use strait_ring::paged::{ClientConsumer, ClientProducer, Slot};
@@ -45,6 +49,8 @@ pub struct Socket {
     pub linger: Cell<Option<u32>>,
     /// The last send said that more follows (MSG_MORE).
     pub held: Cell<bool>,
+    /// Then, for UDP: the datagram as far as it is known, and its destination.
+    pub corked: RefCell<Option<(Vec<u8>, Option<Address>)>>,
     pub listening: Cell<bool>,
     /// A connect is under way.
     pub connecting: Cell<bool>,
@@ -86,6 +92,7 @@ impl Socket {
             oob_inline: Cell::new(false),
             linger: Cell::new(None),
             held: Cell::new(false),
+            corked: RefCell::default(),
             listening: Cell::new(false),
             connecting: Cell::new(false),
             has_peer: Cell::new(false),
@@ -106,6 +113,11 @@ impl Socket {
         self.family == AF_PACKET
             || self.is_inet()
                 && (self.kind == SOCK_RAW || matches!(i32::from(self.protocol), IPPROTO_ICMP | IPPROTO_ICMPV6))
+    }
+
+    /// A socket whose datagrams are UDP's.
+    pub fn is_udp(&self) -> bool {
+        self.is_inet() && self.kind == SOCK_DGRAM && matches!(i32::from(self.protocol), 0 | IPPROTO_UDP)
     }
 
     /// Takes over what a listener hands to its connections (Linux clones it).

@@ -1,12 +1,13 @@
 //! Sending and receiving.
 
+use alloc::vec::Vec;
 use core::ops::Deref;
 
 use strait_abi::{
     Address, Errno,
     net::Request,
     session::status,
-    socket::{MSG_DONTWAIT, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_WAITALL},
+    socket::{MSG_DONTWAIT, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_WAITALL},
 };
 
 use crate::{
@@ -265,6 +266,9 @@ impl Process {
                 _ => None,
             };
             let to = named.as_ref().or(to);
+            if (flags & MSG_MORE != 0 || socket.held.get()) && socket.is_udp() {
+                return self.transmit_corked(socket, from, flags, to, control);
+            }
             return match socket.send_datagram(from, flags, to, control) {
                 Err(Errno::EAGAIN) if may_wait(socket, flags) => {
                     self.until(socket.send_timeout.get(), || socket.send_datagram(from, flags, to, control))
@@ -284,6 +288,48 @@ impl Process {
             Err(Errno::EAGAIN) if may_wait(socket, flags) => self.transmit_all(socket, from, 0, flags),
             done => done,
         }
+    }
+
+    /// UDP with MSG_MORE: what is sent becomes one datagram, to where the first
+    /// part said, when a part comes without it (udp(7), UDP_CORK).
+    #[cold]
+    fn transmit_corked<G: Gather + ?Sized>(
+        &self,
+        socket: &Socket,
+        from: &G,
+        flags: u32,
+        to: Option<&Address>,
+        control: &[u8],
+    ) -> Result<usize, Errno> {
+        let (mut data, to) = match socket.corked.take() {
+            Some(begun) => begun,
+            None => (Vec::new(), to.copied()),
+        };
+        socket.held.set(false);
+        if data.len() + from.len() > socket.longest_datagram() {
+            return Err(Errno::EMSGSIZE);
+        }
+        from.each(0..from.len(), |_, part| {
+            data.extend_from_slice(part);
+            Some(())
+        });
+        if flags & MSG_MORE != 0 {
+            socket.check_destination(to.as_ref())?;
+            socket.held.set(true);
+            socket.corked.replace(Some((data, to)));
+            return Ok(from.len());
+        }
+        let attempt = || socket.send_datagram(&data[..], flags, to.as_ref(), control);
+        let sent = match attempt() {
+            Err(Errno::EAGAIN) if may_wait(socket, flags) => self.until(socket.send_timeout.get(), attempt),
+            done => done,
+        };
+        if sent == Err(Errno::EAGAIN) {
+            data.truncate(data.len() - from.len());
+            socket.held.set(true);
+            socket.corked.replace(Some((data, to)));
+        }
+        sent.map(|_| from.len())
     }
 
     /// Control data of a stream goes with the first byte behind it, so there

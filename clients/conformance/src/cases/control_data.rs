@@ -35,7 +35,6 @@ pub const CASES: &[Case] = &[
     Case::new("control data with a wrong length", "sendmsg(2) EINVAL", UDP, malformed),
     Case::new("a value out of range", "sendmsg(2) EINVAL", UDP, range),
     Case::new("SCM_RIGHTS is for AF_UNIX", "sendmsg(2) EINVAL", UDP, rights),
-    Case::new("SIOCGSTAMP tells when the last one came", "socket(7)", UDP, stamp),
 ];
 
 fn item(level: i32, kind: i32, value: &[u8]) -> Vec<u8> {
@@ -240,16 +239,5 @@ fn rights(t: &Test<'_>) -> Outcome {
     // Linux takes it and forgets it.
     gives!(sent, 1);
     eq!(receive(t, b)?, (alloc::vec![], 0));
-    t.shut(&[a, b])
-}
-
-fn stamp(t: &Test<'_>) -> Outcome {
-    let (a, b) = t.pair()?;
-    err!(t.ioctl(b, SIOCGSTAMP, &mut [0; 16]), ENOENT);
-    gives!(t.send(a, b"x", 0), 1);
-    eq!(t.read_some(b, 9)?, b"x");
-    let mut time = [0; 16];
-    ok!(t.ioctl(b, SIOCGSTAMP, &mut time));
-    that!(time != [0; 16]);
     t.shut(&[a, b])
 }
