@@ -3,7 +3,7 @@
 // the protection domain. Programs that are not listed stay at the default.
 
 fn main() {
-    const PROGRAMS: [&str; 12] = [
+    const PROGRAMS: [&str; 14] = [
         "timer_driver",
         "entropy_driver",
         "eth_driver",
@@ -16,6 +16,8 @@ fn main() {
         "probe",
         "netstat",
         "blk_driver",
+        "spawner",
+        "worker",
     ];
     println!("cargo::rerun-if-changed=../../image_base.rs");
     let name = std::env::var("CARGO_PKG_NAME").unwrap_or_default();

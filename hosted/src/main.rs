@@ -13,6 +13,8 @@ const PROGRAMS: &[Program] = &[
     Program::new("httpd", |s| strait_httpd::main(s.env)),
     Program::new("fetch", |s| strait_fetch::main(s.env)),
     Program::new("netstat", |s| strait_netstat::main(s.env)),
+    Program::new("spawner", |s| strait_spawner::main(s.env)),
+    Program::new("worker", |s| strait_worker::main(s.env)),
     Program::new("conformance", |s| strait_conformance::main(s.env)),
 ];
 

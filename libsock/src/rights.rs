@@ -202,6 +202,19 @@ impl Process {
         Ok(out)
     }
 
+    /// What [`rights_out`](Self::rights_out) gave did not leave: open files are
+    /// taken back, so that nobody waits for them.
+    pub(crate) fn rights_back(&self, control: &[u8]) {
+        for item in items(control).filter_map(Result::ok) {
+            if (item.level, item.kind) == (SOL_SOCKET, SCM_RIGHTS) {
+                for (_, token) in words(item.value).filter(|(word, _)| word & FILE != 0) {
+                    // Opened and closed again.
+                    let _ = self.import(&token);
+                }
+            }
+        }
+    }
+
     /// Writes control data from the server to the caller's buffer, with new
     /// descriptors. Those that it has no room for are closed, and MSG_CTRUNC is
     /// set.

@@ -258,6 +258,14 @@ pub const PROGRAMS: &[Program] = &[
         ..NOTHING
     },
     Program { name: "netstat", sessions: &[&NET], settings: &[key("port", Kind::Port)], port: Some(15), ..NOTHING },
+    Program {
+        name: "spawner",
+        sessions: &[&NET, &VFS],
+        settings: &[key("port", Kind::Port), key("file", Kind::AbsolutePath), key("worker", Kind::AbsolutePath)],
+        port: Some(7100),
+        ..NOTHING
+    },
+    Program { name: "worker", sessions: &[&NET, &VFS], settings: &[key("socket", Kind::AbsolutePath)], ..NOTHING },
     Program { name: "conformance", sessions: &[&NET], settings: &[key("only", Kind::Text)], ..NOTHING },
     Program { name: "fetch", sessions: &[&NET], settings: &[key("url", Kind::HttpUrl)], ..NOTHING },
 ];

@@ -129,7 +129,12 @@ impl Process {
         let control = if socket.is_stream() && socket.is_inet() { &[] } else { control };
         if socket.is_local() {
             let control = self.rights_out(control)?;
-            return self.transmit(&socket, bufs, flags, to, &control);
+            let sent = self.transmit(&socket, bufs, flags, to, &control);
+            // Nothing goes with no data on a stream.
+            if sent.is_err() || sent == Ok(0) && socket.is_stream() {
+                self.rights_back(&control);
+            }
+            return sent;
         }
         self.transmit(&socket, bufs, flags, to, control)
     }

@@ -389,6 +389,25 @@ fn files_travel_as_tokens_and_are_released_when_nobody_takes_them() {
     w.pass(&mut a, b"x", &sent).unwrap();
     w.close(&b);
     assert_eq!(w.tokens.take_release(), Some(8));
+    // What is not sent stays the sender's, for another try.
+    let mut to = w.bound(CLIENT, c::SOCK_DGRAM, b"\0to");
+    let mut from = w.local_socket(SECOND, c::SOCK_DGRAM);
+    w.join(&from, b"\0to").unwrap();
+    let sent = rights(&file(&w, 9));
+    for _ in 0..11 {
+        w.send_record(&mut from, &[], &[], b"x").unwrap();
+    }
+    assert_eq!(w.send_record(&mut from, &[], &sent, b"x"), Err(Errno::EAGAIN));
+    assert_eq!(w.tokens.take_release(), None);
+    while w.receive_record(&mut to).is_some() {}
+    w.send_record(&mut from, &[], &sent, b"x").unwrap();
+    let (mut a, mut b) = w.connection(c::SOCK_SEQPACKET);
+    w.send_record(&mut a, &[], &rights(&file(&w, 10)), b"x").unwrap();
+    assert_eq!(w.tokens.take_release(), None);
+    assert_eq!((w.control(&to, false).0.len(), w.control(&b, false).0.len()), (5, 5));
+    w.receive_record(&mut to).unwrap();
+    w.receive_record(&mut b).unwrap();
+    assert_eq!(w.tokens.take_release(), None);
     w.all_comes_back();
 }
 

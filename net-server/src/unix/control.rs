@@ -74,7 +74,7 @@ impl Control {
         for item in items(bytes) {
             let taken = item.and_then(|item| control.take_item(core, session, item));
             if let Err(errno) = taken {
-                control.drop(core);
+                control.refuse(core);
                 return Err(errno);
             }
         }
@@ -117,14 +117,26 @@ impl Control {
         if rest.is_empty() { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
-    /// Nobody takes it.
+    /// Nobody takes it: the message is gone.
     pub fn drop(self, core: &mut Core) {
+        self.end(core, true);
+    }
+
+    /// It is not sent: the client keeps its files' tokens, perhaps for another
+    /// try.
+    pub fn refuse(self, core: &mut Core) {
+        self.end(core, false);
+    }
+
+    fn end(self, core: &mut Core, release: bool) {
         for right in self.rights {
             match right {
                 Right::Socket(flight, _) => core.land(flight),
                 Right::File(session, _, token) => {
                     core.discharge_flight(session);
-                    core.release_file(&token);
+                    if release {
+                        core.release_file(&token);
+                    }
                 }
             }
         }

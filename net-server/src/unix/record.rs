@@ -153,7 +153,7 @@ impl Unix {
             self.endpoints[target].queue.len() > MAX_QUEUE
         };
         if full {
-            control.drop(core);
+            control.refuse(core);
         } else {
             match self.deliver(core, id, to, record, control) {
                 Ok(()) => {
@@ -164,7 +164,7 @@ impl Unix {
                     self.update_datagram(core, to);
                     return Ok(());
                 }
-                Err(control) => control.drop(core),
+                Err(control) => control.refuse(core),
             }
         }
         let waiters = &mut self.endpoints[target].waiters;
@@ -242,7 +242,7 @@ impl Unix {
                 Err(Errno::EMSGSIZE)
             }
             Ok(Some(record)) if record.header.control != 0 => {
-                self.record_control(core, id, &record).map(|control| control.drop(core))
+                self.record_control(core, id, &record).map(|control| control.refuse(core))
             }
             Ok(_) => Ok(()),
             Err(error) => {
@@ -275,7 +275,7 @@ impl Unix {
             match sent {
                 Ok(Ok(())) => flow.moved = true,
                 Ok(Err(control)) => {
-                    control.drop(core);
+                    control.refuse(core);
                     flow.held = true;
                     return flow;
                 }

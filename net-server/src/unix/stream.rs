@@ -355,7 +355,7 @@ impl Unix {
         let pending = &mut self.endpoints[core.sockets[id].state].pending;
         while pending.back().is_some_and(|m| !before(m.start, from)) {
             if let Some(control) = pending.pop_back().and_then(|m| m.control) {
-                control.drop(core);
+                control.refuse(core);
                 return self.forget_announced(core, id, from);
             }
         }

@@ -1,0 +1,6 @@
+//! `spawner`: see the crate `strait-spawner`.
+
+#![no_std]
+#![no_main]
+
+strait_sel4::client!(heap = 256 * 1024, main = strait_spawner::main);

@@ -1,0 +1,6 @@
+//! `worker`: see the crate `strait-worker`.
+
+#![no_std]
+#![no_main]
+
+strait_sel4::client!(heap = 256 * 1024, main = strait_worker::main);
