@@ -30,6 +30,18 @@ impl Socket {
         if rx.available() == 0 { Ok(0) } else { Ok(header(&rx)?.0.data as usize) }
     }
 
+    /// Bytes of data in all records that are there (unix(7), SIOCINQ).
+    pub fn all_packets(&self) -> Result<usize, Errno> {
+        let rx = self.rx.borrow();
+        let (available, mut at, mut sum) = (rx.available(), 0, 0);
+        while at < available {
+            let (header, total) = header_at(&rx, at)?;
+            sum += header.data as usize;
+            at += total;
+        }
+        Ok(sum)
+    }
+
     /// recvmsg(2): EAGAIN if it would have to wait. The sender goes to `from`,
     /// all else to `extra`. The part that `into` has no room for is lost; with
     /// MSG_TRUNC the length of the whole is given.
@@ -248,13 +260,20 @@ impl Socket {
 
 /// The header of the next record and its length in the ring. EIO if they make
 /// no sense.
+#[inline]
 fn header(rx: &ClientConsumer) -> Result<(RecordHeader, u32), Errno> {
+    header_at(rx, 0)
+}
+
+/// [`header`] of the record `offset` behind the head.
+#[inline]
+fn header_at(rx: &ClientConsumer, offset: u32) -> Result<(RecordHeader, u32), Errno> {
     let mut header = RecordHeader::new_zeroed();
-    let available = rx.available();
+    let available = rx.available().saturating_sub(offset);
     if available < RecordHeader::BYTES as u32 {
         return Err(Errno::EIO);
     }
-    rx.copy(0, header.as_mut_bytes()).ok_or(Errno::EIO)?;
+    rx.copy(offset, header.as_mut_bytes()).ok_or(Errno::EIO)?;
     let total = header.total().filter(|total| *total <= available).ok_or(Errno::EIO)?;
     Ok((header, total))
 }

@@ -6,7 +6,10 @@ use strait_abi::{
     Errno,
     net::{MAX_OPTION, Request},
     session::status,
-    socket::{FIONREAD, POLLIN, POLLOUT, POLLRDNORM, POLLWRBAND, POLLWRNORM, SIOCATMARK, SIOCGIFCONF},
+    socket::{
+        FIONREAD, POLLIN, POLLOUT, POLLRDNORM, POLLWRBAND, POLLWRNORM, SIOCATMARK, SIOCGIFCONF, SOCK_SEQPACKET,
+        SOCK_STREAM,
+    },
     vfs::{Stat, mode},
 };
 
@@ -70,7 +73,12 @@ impl Description for Socket {
             if self.listening.get() {
                 return Err(Errno::EINVAL);
             }
-            let n = if self.is_stream() { self.readable() as usize } else { self.next_datagram()? };
+            self.attend(self.status())?;
+            let n = match self.kind {
+                SOCK_STREAM => self.readable() as usize,
+                SOCK_SEQPACKET => self.all_packets()?,
+                _ => self.next_datagram()?,
+            };
             *argument.first_chunk_mut().ok_or(Errno::EFAULT)? = (n as u32).to_ne_bytes();
             return Ok(0);
         }

@@ -57,6 +57,7 @@ pub const CASES: &[Case] = &[
     Case::new("a record larger than SO_SNDBUF", "send(2) EMSGSIZE", RECORDS, too_large),
     Case::new("SIOCINQ and SIOCOUTQ", "unix(7) Ioctls", STREAM, queue_lengths),
     Case::new("SIOCINQ of datagrams", "unix(7) Ioctls", DGRAM, next_length),
+    Case::new("SIOCINQ of packets", "unix(7) Ioctls", SEQPACKET, all_lengths),
     Case::new("SO_PEERCRED of a pair", "unix(7) SO_PEERCRED", UNIX, peer_credentials),
     Case::new("SO_PEERCRED without a peer", "unix(7) SO_PEERCRED", UNIX, no_credentials),
     Case::new("SO_PASSCRED", "unix(7) SCM_CREDENTIALS", UNIX, pass_credentials),
@@ -586,6 +587,19 @@ fn next_length(t: &Test<'_>) -> Outcome {
     gives!(t.send(a, b"678", 0), 3);
     t.wait(b, POLLIN)?;
     gives!(ioctl_int(t, b, SIOCINQ), 5);
+    t.shut(&[a, b])
+}
+
+fn all_lengths(t: &Test<'_>) -> Outcome {
+    let (a, b) = t.pair()?;
+    gives!(ioctl_int(t, b, SIOCINQ), 0);
+    gives!(t.send(a, b"12345", 0), 5);
+    gives!(t.send(a, b"678", 0), 3);
+    t.wait(b, POLLIN)?;
+    t.settle()?;
+    gives!(ioctl_int(t, b, SIOCINQ), 8);
+    eq!(t.read_some(b, 9)?, b"12345");
+    gives!(ioctl_int(t, b, SIOCINQ), 3);
     t.shut(&[a, b])
 }
 
