@@ -49,13 +49,13 @@ class Manager:
         self.directories = directories
         self.key = self.system = None
 
-    def get(self, faults=None, image=None, fresh=False, ipv6=False):
+    def get(self, faults=None, image=None, fresh=False, ipv6=False, disk=None):
         key = (tuple(faults or ()), image, ipv6)
         if self.system is not None and (fresh or key != self.key or self.system.process.poll() is not None):
             self.stop()
         if self.system is None:
             try:
-                self.system = System(self.world, self.directories.mktemp("run"), faults, image, ipv6)
+                self.system = System(self.world, self.directories.mktemp("run"), faults, image, ipv6, disk)
             except NotBuilt as problem:
                 pytest.fail(str(problem), pytrace=False)
             self.key = key

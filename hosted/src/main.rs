@@ -12,6 +12,7 @@ const PROGRAMS: &[Program] = &[
     Program::new("echo", |s| strait_echo::main(s.env)),
     Program::new("httpd", |s| strait_httpd::main(s.env)),
     Program::new("fetch", |s| strait_fetch::main(s.env)),
+    Program::new("notes", |s| strait_notes::main(s.env)),
     Program::new("netstat", |s| strait_netstat::main(s.env)),
     Program::new("spawner", |s| strait_spawner::main(s.env)),
     Program::new("worker", |s| strait_worker::main(s.env)),

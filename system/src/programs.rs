@@ -257,6 +257,13 @@ pub const PROGRAMS: &[Program] = &[
         port: Some(80),
         ..NOTHING
     },
+    Program {
+        name: "notes",
+        sessions: &[&NET, &VFS],
+        settings: &[key("port", Kind::Port)],
+        port: Some(1717),
+        ..NOTHING
+    },
     Program { name: "netstat", sessions: &[&NET], settings: &[key("port", Kind::Port)], port: Some(15), ..NOTHING },
     Program {
         name: "spawner",

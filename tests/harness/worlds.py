@@ -62,8 +62,9 @@ WORLDS = {"qemu": qemu_command, "hosted": hosted_command, "linux": linux_command
 class System:
     """A running system."""
 
-    def __init__(self, where, directory, faults=None, image=None, ipv6=False):
-        self.disk = Path(directory) / "disk.img"
+    def __init__(self, where, directory, faults=None, image=None, ipv6=False, disk=None):
+        self.disk = disk or Path(directory) / "disk.img"
+        self.unplugged = False
         self.log_path = Path(directory) / "system.log"
         self.seen = 0
         self.link = Link(directory, faults, ipv6)
@@ -110,6 +111,8 @@ class System:
 
     def complaint(self):
         """What is wrong with it since the last look, or None."""
+        if self.unplugged:
+            return None
         if self.process.poll() is not None:
             return f"the system ended by itself (status {self.process.returncode}):\n{self.log()[-4000:]}"
         new = self.log()[self.seen :]
@@ -117,6 +120,12 @@ class System:
         if found := TROUBLE.search(new):
             return f"the log says {found.group()!r}:\n{new[-4000:]}"
         return None
+
+    def pull_the_plug(self):
+        """Ends it at once, whatever it is doing."""
+        self.unplugged = True
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     def close(self):
         try:

@@ -66,7 +66,7 @@ pub const MAX_IO: usize = 64 * 1024;
 /// Most bytes by which a file grows in one go, without what is written.
 pub const STEP: u64 = 256 * 1024;
 /// Most entries of one reading of a directory.
-const MAX_LISTED: usize = 256;
+const MAX_LISTED: usize = 64;
 const ROOT: Node = 1;
 /// Numbers of files whose own number another file has got.
 const FIRST_SUBSTITUTE: Node = 1 << 63;

@@ -1,0 +1,6 @@
+//! `notes`: see the crate `strait-notes`.
+
+#![no_std]
+#![no_main]
+
+strait_sel4::client!(heap = 256 * 1024, main = strait_notes::main);
