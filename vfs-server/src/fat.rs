@@ -44,7 +44,6 @@ use hadris_fs::{
 };
 use strait_abi::{
     Errno,
-    log::Logger,
     vfs::{NAME_MAX, ST_RDONLY, Stat, StatVfs, kind, mode},
 };
 use strait_pd::Environment;
@@ -91,7 +90,9 @@ impl Clock for SinceStart {
 /// The file system.
 pub struct Fat {
     cache: Cache,
-    log: Option<Logger>,
+    /// What was not said yet, and whether anything was.
+    trouble: Option<&'static str>,
+    complained: bool,
     /// How often a file is in use.
     held: BTreeMap<Node, u32>,
     /// Files that have another number on the volume than here: those that were
@@ -108,7 +109,7 @@ pub struct Fat {
 /// The file system on the system's disk.
 pub fn open(env: &Environment) -> Result<Box<dyn FileSystem>, String> {
     let disk = client::open(env)?;
-    Ok(Box::new(Fat { log: Some(Logger::new(env)), ..Fat::new(Box::new(disk)) }))
+    Ok(Box::new(Fat::new(Box::new(disk))))
 }
 
 fn errno(error: &Error<Trouble>) -> Errno {
@@ -152,7 +153,8 @@ impl Fat {
     pub fn new(disk: Box<dyn Disk>) -> Self {
         Self {
             cache: Cache::new(disk),
-            log: None,
+            trouble: None,
+            complained: false,
             held: BTreeMap::new(),
             moved: BTreeMap::new(),
             next_substitute: FIRST_SUBSTITUTE,
@@ -187,8 +189,8 @@ impl Fat {
             return Err(NOT_READY);
         }
         result.map_err(|e| {
-            if let (ErrorKind::NotRecognized, Some(log)) = (e.kind(), self.log.take()) {
-                log.line(format_args!("the disk holds no FAT file system"));
+            if e.kind() == ErrorKind::NotRecognized && !self.complained {
+                (self.trouble, self.complained) = (Some("the disk holds no FAT file system"), true);
             }
             errno(&e)
         })
@@ -511,6 +513,10 @@ impl FileSystem for Fat {
     fn service(&mut self) -> bool {
         let ended = self.cache.service();
         core::mem::take(&mut self.again) || ended
+    }
+
+    fn trouble(&mut self) -> Option<&'static str> {
+        self.trouble.take()
     }
 
     fn arm(&mut self) -> bool {

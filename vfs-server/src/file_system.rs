@@ -245,6 +245,11 @@ pub trait FileSystem {
         false
     }
 
+    /// What a developer should know, once: for the log.
+    fn trouble(&mut self) -> Option<&'static str> {
+        None
+    }
+
     /// The server is about to sleep: asks for a wake-up. Whether there is
     /// something to do already.
     fn arm(&mut self) -> bool {

@@ -66,6 +66,7 @@ pub struct VfsServer {
     shared: Shared,
     clients: Vec<Client>,
     wakeups: u64,
+    log: Option<Logger>,
 }
 
 /// Mounts the file systems and opens the sessions.
@@ -73,8 +74,9 @@ pub fn start(env: Environment) -> Result<VfsServer, StartError> {
     let pool = pool(&env)?;
     let tree = mount_all(&env, &pool).map_err(StartError)?;
     let server = VfsServer::with_tree(&env, tree, pool)?;
-    Logger::new(&env).line(format_args!("vfs_server: {} sessions", server.clients.len()));
-    Ok(server)
+    let log = Logger::new(&env);
+    log.line(format_args!("vfs_server: {} sessions", server.clients.len()));
+    Ok(VfsServer { log: Some(log), ..server })
 }
 
 /// What clients may fill: half of the heap with content, a quarter with names.
@@ -145,7 +147,7 @@ impl VfsServer {
             shared.regions.push(session.region());
             clients.push(Client { channel, session });
         }
-        Ok(Self { pd: env.pd, shared, clients, wakeups: 0 })
+        Ok(Self { pd: env.pd, shared, clients, wakeups: 0, log: None })
     }
 
     /// One round: a turn for each client in `channels`. Returns whether any
@@ -185,6 +187,9 @@ impl Component for VfsServer {
             if self.shared.tree.service() {
                 self.clients.iter_mut().for_each(|client| client.session.retry());
                 more = true;
+            }
+            if let (Some(text), Some(log)) = (self.shared.tree.trouble(), &self.log) {
+                log.line(format_args!("{text}"));
             }
             if more {
                 // Those who wait need not wait for the others' work.

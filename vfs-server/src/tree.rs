@@ -224,6 +224,11 @@ impl Tree {
         self.mounts.iter_mut().filter_map(|m| m.file_system.service().then_some(())).count() > 0
     }
 
+    /// See [`FileSystem::trouble`].
+    pub fn trouble(&mut self) -> Option<&'static str> {
+        self.mounts.iter_mut().find_map(|m| m.file_system.trouble())
+    }
+
     /// See [`FileSystem::arm`].
     pub fn arm(&mut self) -> bool {
         self.mounts.iter_mut().filter_map(|m| m.file_system.arm().then_some(())).count() > 0
