@@ -54,6 +54,7 @@ pub fn is_administration(request: u32) -> bool {
         request,
         c::SIOCADDRT
             | c::SIOCDELRT
+            | c::SIOCDIFADDR
             | c::SIOCSIFFLAGS
             | c::SIOCSIFADDR
             | c::SIOCDIFADDR
@@ -67,7 +68,7 @@ pub fn is_administration(request: u32) -> bool {
 /// Where a destination really is: the unspecified address stands for this host
 /// (ip(7)).
 fn target(ip: IpAddr) -> IpAddr {
-    match ip {
+    match ip.to_canonical() {
         IpAddr::V4(a) if a.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(a) if a.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         other => other,
@@ -130,6 +131,14 @@ pub fn may_bind(core: &Core, session: usize, id: SocketId, address: &Address) ->
     }
     let policy = &core.sessions[session].policy;
     if policy.may_bind(socket.protocol, address.port()) { Ok(()) } else { Err(Errno::EACCES) }
+}
+
+/// A socket gets `port` by bind(2). Asked where ports are given out, so that no
+/// way of writing the address leads around it.
+pub fn may_own(core: &Core, id: SocketId, port: u16) -> Result<(), Errno> {
+    let socket = core.sockets.get(id).ok_or(Errno::EBADF)?;
+    let policy = &core.sessions.get(socket.session).ok_or(Errno::EIO)?.policy;
+    if !has_ports(socket.protocol) || policy.may_bind(socket.protocol, port) { Ok(()) } else { Err(Errno::EACCES) }
 }
 
 /// connect(2) of `session` on a socket.

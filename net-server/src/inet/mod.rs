@@ -210,7 +210,10 @@ impl Shared {
                 policy::take_ephemeral(core, id)?;
                 self.ports.ephemeral(core, protocol, address.ip()).ok_or(Errno::EADDRINUSE)?
             }
-            port => port,
+            port => {
+                policy::may_own(core, id, port)?;
+                port
+            }
         };
         address.set_port(port);
         let only6 = self.endpoints[core.sockets[id].state].only6;

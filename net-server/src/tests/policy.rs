@@ -50,7 +50,18 @@ fn who_is_not_named_is_a_normal_user() {
     assert_eq!(create(&mut w, 17, c::SOCK_RAW, 0).err(), Some(w_packet(&mut w)));
     assert_eq!(connect(&mut w, c::SOCK_DGRAM, [10, 0, 2, 2], 53), Ok(()));
     let socket = create(&mut w, 2, c::SOCK_DGRAM, 0).unwrap();
-    for request in [c::SIOCSIFADDR, c::SIOCSIFFLAGS, c::SIOCADDRT, c::SIOCSIFMTU] {
+    // All that change something.
+    for request in [
+        c::SIOCADDRT,
+        c::SIOCDELRT,
+        c::SIOCDIFADDR,
+        c::SIOCSIFADDR,
+        c::SIOCSIFBRDADDR,
+        c::SIOCSIFFLAGS,
+        c::SIOCSIFHWADDR,
+        c::SIOCSIFMTU,
+        c::SIOCSIFNETMASK,
+    ] {
         let refused = w.call(&Request::Ioctl { socket, request, argument: &[0; 40] });
         assert_eq!(refused.err(), Some(Errno::EPERM), "{request:#x}");
     }
@@ -181,4 +192,35 @@ fn raw_sockets_are_granted() {
         assert_eq!(create(&mut w, 2, c::SOCK_RAW, 0), Err(Errno::EPROTONOSUPPORT));
         assert_eq!(w.counters().sockets, if result.is_ok() { 2 } else { 0 });
     }
+}
+
+#[test]
+fn no_way_of_writing_an_address_leads_around_it() {
+    let mut w = world(&[("policy.client.destinations", "10.0.2.2 53")]);
+    // AF_UNSPEC counts as AF_INET when it is bound, or sent to.
+    let unspecified = |ip, port| {
+        let mut bytes = to(ip, port).as_bytes().to_vec();
+        bytes[..2].fill(0);
+        bytes
+    };
+    for kind in [c::SOCK_STREAM, c::SOCK_DGRAM] {
+        let socket = create(&mut w, 2, kind, 0).unwrap();
+        let refused = w.call(&Request::Bind { socket, address: &unspecified([0; 4], 80) }).err();
+        assert_eq!(refused, Some(Errno::EACCES));
+        assert!(w.call(&Request::Bind { socket, address: &unspecified([0; 4], 8080) }).is_ok());
+    }
+    let socket = create(&mut w, 10, c::SOCK_STREAM, 0).unwrap();
+    let mapped = Address::from("[::ffff:127.0.0.1]:80".parse::<SocketAddr>().unwrap());
+    assert_eq!(w.call(&Request::Bind { socket, address: mapped.as_bytes() }).err(), Some(Errno::EACCES));
+    let mut s = w.socket(c::SOCK_DGRAM);
+    let name = unspecified([10, 0, 2, 3], 53);
+    let header = RecordHeader { data: 1, address: name.len() as u16, control: 0 };
+    s.tx.stage(0, header.as_bytes()).unwrap();
+    s.tx.stage(8, &name).unwrap();
+    s.tx.stage(header.data_offset(), b"?").unwrap();
+    s.tx.commit(header.total().unwrap());
+    w.ring(s.handle);
+    w.step(1000);
+    let ask = Request::GetOption { socket: s.handle, level: c::SOL_SOCKET, name: c::SO_ERROR };
+    assert_eq!(w.call(&ask).unwrap().1, i32::from(Errno::EACCES.raw()).to_ne_bytes());
 }
