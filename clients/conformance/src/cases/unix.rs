@@ -33,6 +33,8 @@ pub const CASES: &[Case] = &[
     Case::new("listen on datagrams", "listen(2) EOPNOTSUPP", DGRAM, listen_dgram),
     Case::new("one more than the backlog", "listen(2)", UNIX_CONNECTED, backlog),
     Case::new("accepting makes room for one more", "listen(2)", UNIX_CONNECTED, backlog_room),
+    Case::new("a connect that waits for room", "socket(7) SO_SNDTIMEO", UNIX_CONNECTED, backlog_waits),
+    Case::new("sockets sent over themselves", "unix(7) SCM_RIGHTS", UNIX, cycle),
     Case::new("a closed listener resets who waits, by AF_UNIX", "close(2)", UNIX_CONNECTED, listener_closed),
     Case::new("data before accept", "unix(7)", UNIX_CONNECTED, early_data),
     Case::new("end of file from a closed peer", "recv(2)", UNIX_CONNECTED, peer_closed),
@@ -319,6 +321,31 @@ fn backlog_room(t: &Test<'_>) -> Outcome {
     let c = t.take(listener)?;
     ok!(t.connect(b, &name(t, 0)));
     t.shut(&[a, b, c, listener])
+}
+
+fn backlog_waits(t: &Test<'_>) -> Outcome {
+    let listener = listening(t, 0, 0)?;
+    let (a, b) = (t.sock()?, t.waiting_sock()?);
+    ok!(t.connect(a, &name(t, 0)));
+    let mut timeout = [0; 16];
+    timeout[8..].copy_from_slice(&30_000u64.to_ne_bytes());
+    ok!(t.setsockopt(b, S, SO_SNDTIMEO, &timeout));
+    let before = t.now();
+    err!(t.connect(b, &name(t, 0)), EAGAIN);
+    that!((t.now() - before).as_millis() >= 25);
+    let c = t.take(listener)?;
+    ok!(t.connect(b, &name(t, 0)));
+    t.shut(&[a, b, c, listener])
+}
+
+fn cycle(t: &Test<'_>) -> Outcome {
+    for _ in 0..20 {
+        let (a, b) = t.pair()?;
+        gives!(t.sendmsg(a, &[b"x"], None, &rights(&[a, b]), 0), 1);
+        gives!(t.sendmsg(b, &[b"x"], None, &rights(&[a, b]), 0), 1);
+        t.shut(&[a, b])?;
+    }
+    Ok(())
 }
 
 fn listener_closed(t: &Test<'_>) -> Outcome {
