@@ -57,7 +57,6 @@ pub fn is_administration(request: u32) -> bool {
             | c::SIOCDIFADDR
             | c::SIOCSIFFLAGS
             | c::SIOCSIFADDR
-            | c::SIOCDIFADDR
             | c::SIOCSIFBRDADDR
             | c::SIOCSIFNETMASK
             | c::SIOCSIFMTU
