@@ -3,4 +3,4 @@
 #![no_std]
 #![no_main]
 
-strait_sel4::client!(heap = 256 * 1024, main = strait_conformance::main);
+strait_sel4::client!(main = strait_conformance::main);
