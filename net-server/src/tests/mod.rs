@@ -4,6 +4,7 @@ mod groups;
 mod hostile;
 mod inet6;
 mod interfaces;
+mod local;
 mod ndp;
 mod options;
 mod packet;

@@ -14,7 +14,7 @@ use strait_abi::{
 use strait_ring::paged::{ClientConsumer, ClientProducer};
 
 use super::{
-    unix::Local,
+    local::Local,
     world::{CLIENT, SECOND, World},
 };
 

@@ -17,6 +17,7 @@ mod raw;
 mod socket;
 mod stream;
 mod unix;
+mod unix_messages;
 mod urgent;
 mod waiting;
 
@@ -39,4 +40,5 @@ pub const ALL: &[(&str, &[Case])] = &[
     ("names of hosts and services", names::CASES),
     ("epoll", epoll::CASES),
     ("local sockets", unix::CASES),
+    ("messages of local sockets", unix_messages::CASES),
 ];
