@@ -7,7 +7,13 @@ mod pages;
 #[path = "../../vfs-server/tests/common/mod.rs"]
 mod common;
 
-use strait_vfs_server::{archive::Archive, tree::Tree};
+use strait_vfs_server::{
+    archive::Archive,
+    identity::Caller,
+    tree::{Links, Tree},
+};
+
+const ROOT: Caller = Caller { payer: 0, uid: 0, gid: 0, now: 0 };
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     pages::reclaim(|| {
@@ -26,7 +32,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         })
         .unwrap();
         for name in names {
-            let place = tree.find(root, &name).unwrap();
+            let place = tree.find(&ROOT, root, &name, Links::Follow).unwrap();
             tree.stat(place).unwrap();
         }
     });
