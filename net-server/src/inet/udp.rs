@@ -417,12 +417,10 @@ pub fn push(core: &mut Core, id: SocketId, from: SocketAddr, control: &[u8], dat
     }
     let (plain, full) = ([head, data], [head, control, data]);
     let parts: &[&[u8]] = if control.is_empty() { &plain } else { &full };
-    if !rings.rx.push_record(arena, options.receive_buffer, total as usize, parts) {
-        // Into an empty buffer one goes, however long it is (Linux).
-        let one = rings.rx.used() == 0 && rings.rx.push_record(arena, u32::MAX, total as usize, parts);
-        if !one {
-            return false;
-        }
+    // Into an empty buffer one goes, however long it is (Linux).
+    let limit = if rings.rx.used() == 0 { u32::MAX } else { options.receive_buffer };
+    if !rings.rx.push_record(arena, limit, total as usize, parts) {
+        return false;
     }
     rings.rx.publish();
     core.event(id);

@@ -62,17 +62,30 @@ impl Links {
         len: usize,
         write: impl FnOnce(&mut [u8]) -> R,
     ) -> Result<R, Errno> {
-        match route {
-            Route::Loopback => return self.emit_loopback(len, LOOPBACK_INDEX, write),
-            Route::Back => return self.emit_loopback(len, ETH_INDEX, write),
-            _ => {}
-        }
-        if len > self.tx.mtu {
-            return self.emit_in_fragments(now, route, len, write);
+        if len > self.tx.mtu || matches!(route, Route::Loopback | Route::Back) {
+            return self.emit_apart(now, route, len, write);
         }
         let (frame, result) = self.fill(len, write)?;
         self.output(now, frame, route);
         Ok(result)
+    }
+
+    /// What is no frame of its own. Apart, so that `write` is compiled into the
+    /// usual way.
+    #[cold]
+    #[inline(never)]
+    fn emit_apart<R>(
+        &mut self,
+        now: u64,
+        route: Route,
+        len: usize,
+        write: impl FnOnce(&mut [u8]) -> R,
+    ) -> Result<R, Errno> {
+        match route {
+            Route::Loopback => self.emit_loopback(len, LOOPBACK_INDEX, write),
+            Route::Back => self.emit_loopback(len, ETH_INDEX, write),
+            _ => self.emit_in_fragments(now, route, len, write),
+        }
     }
 
     /// A packet that is longer than the MTU: in fragments, or not at all.
