@@ -98,13 +98,14 @@ pub struct Counters {
 pub struct Core {
     /// Time, in nanoseconds.
     pub now: u64,
-    pub rng: ChaCha12Rng,
-    pub links: Links,
+    pub(crate) rng: ChaCha12Rng,
+    pub(crate) links: Links,
+    /// All sockets, by their number.
     pub sockets: Slab<Socket>,
-    pub sessions: Vec<Session>,
+    pub(crate) sessions: Vec<Session>,
     /// Sessions with events that they have not been notified of, a bit each.
     pub notify: u64,
-    pub counters: Counters,
+    pub(crate) counters: Counters,
     /// Sockets that nobody refers to any more: the turn closes them.
     pub orphans: Vec<SocketId>,
     /// Some sockets may only be referred to by messages that nobody can

@@ -34,6 +34,25 @@ mod tests;
 mod tokens;
 mod unix;
 
+/// What an address family in a crate of its own works with.
+///
+/// It implements [`Family`](api::Family), and the program that starts the server
+/// hands a function that registers it to [`start_with`]. The engine looks after
+/// handles, quotas, generic options, SO_ERROR and events; the family keeps what
+/// it knows of a socket under [`Socket::state`](api::Socket::state), says by
+/// [`Core::set_status`](api::Core::set_status) what is possible, and moves whole
+/// messages by [`Core::take_record`](api::Core::take_record) and
+/// [`Core::give_record`](api::Core::give_record). It does all that in bounded
+/// steps and never waits. `net-server/families/echo` is one.
+pub mod api {
+    pub use crate::{
+        core::Core,
+        family::{Family, Registry},
+        record::Record,
+        socket::{Socket, SocketId},
+    };
+}
+
 use ::core::fmt;
 use alloc::{boxed::Box, string::String, vec::Vec};
 
@@ -148,6 +167,12 @@ pub struct NetServer {
 
 /// Makes the server from what the system description gives it.
 pub fn start(env: Environment) -> Result<NetServer, StartError> {
+    start_with(env, &[])
+}
+
+/// [`start`] with further address families, each registered by a function of
+/// its crate.
+pub fn start_with(env: Environment, more: &[fn(&mut Registry, &mut Core)]) -> Result<NetServer, StartError> {
     let pd = env.pd;
     let log = Logger::new(&env);
     let driver = env.channel("eth_driver")?;
@@ -209,6 +234,9 @@ pub fn start(env: Environment) -> Result<NetServer, StartError> {
     };
     let mut families = Registry::default();
     family::register_all(&mut families, &mut core);
+    for register in more {
+        register(&mut families, &mut core);
+    }
     let mut server = NetServer {
         pd,
         log,
