@@ -24,6 +24,7 @@ extern crate alloc;
 
 pub mod case;
 pub mod cases;
+pub mod files;
 pub mod posix;
 mod run;
 mod strait;

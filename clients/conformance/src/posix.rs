@@ -128,7 +128,7 @@ macro_rules! calls {
 
 /// A world with sockets.
 #[allow(clippy::too_many_arguments)]
-pub trait Posix {
+pub trait Posix: crate::files::Files {
     /// Whether this is Strait, and not Linux.
     fn is_strait(&self) -> bool;
 

@@ -45,8 +45,9 @@ impl Tree {
             () => Links::Follow,
         };
         let resolved = self.walk(caller, start, path, links)?;
-        if has(open::CREAT) && (resolved.slash || !matches!(resolved.last, Last::Name(_))) {
-            return Err(Errno::EISDIR);
+        let is_name = matches!(resolved.last, Last::Name(_));
+        if has(open::CREAT) && (resolved.slash || !is_name) {
+            return Err(if has(open::EXCL) && !is_name { Errno::EEXIST } else { Errno::EISDIR });
         }
         let Some(place) = resolved.found else {
             if !has(open::CREAT) {

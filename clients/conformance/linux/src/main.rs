@@ -7,6 +7,7 @@
 //! print `docs/differences.md`.
 
 mod calls;
+mod files;
 mod messages;
 mod names;
 mod namespace;
@@ -27,5 +28,6 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let tally = strait_conformance::run(&Linux::new(), &only, &mut |line| println!("{line}"));
+    files::clean_up();
     if tally.failed == 0 && tally.passed != 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -8,6 +8,11 @@ mod control_data;
 mod datagram;
 mod descriptor;
 mod epoll;
+mod fifo;
+mod file;
+mod file_names;
+mod file_open;
+mod file_paths;
 mod interface;
 mod listen;
 mod multicast;
@@ -41,4 +46,9 @@ pub const ALL: &[(&str, &[Case])] = &[
     ("epoll", epoll::CASES),
     ("local sockets", unix::CASES),
     ("messages of local sockets", unix_messages::CASES),
+    ("files", file::CASES),
+    ("opening files", file_open::CASES),
+    ("paths", file_paths::CASES),
+    ("names of files", file_names::CASES),
+    ("FIFOs", fifo::CASES),
 ];

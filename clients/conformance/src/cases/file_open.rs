@@ -1,0 +1,160 @@
+//! open(2): flags, modes, what they refuse.
+
+use crate::{case::*, files::*, posix::*, test::*};
+
+/// The cases.
+pub const CASES: &[Case] = &[
+    Case::new("a new file has the mode less the umask", "umask(2)", ONCE, new_mode),
+    Case::new("O_EXCL refuses a file that is there", "open(2) EEXIST", ONCE, exclusive),
+    Case::new("O_TRUNC empties a file", "open(2) O_TRUNC", ONCE, truncating_open),
+    Case::new("O_DIRECTORY takes directories only", "open(2) ENOTDIR", ONCE, only_directory),
+    Case::new("O_NOFOLLOW refuses links", "open(2) ELOOP", ONCE, no_follow),
+    Case::new("O_CLOEXEC", "open(2) O_CLOEXEC", ONCE, close_on_exec),
+    Case::new("the flags of an open file", "fcntl(2) F_GETFL", ONCE, flags),
+    Case::new("two opens have two positions", "open(2)", ONCE, two_opens),
+    Case::new("what O_PATH can do", "open(2) O_PATH", ONCE, path_only),
+    Case::new("the access mode is kept", "read(2) EBADF, write(2) EBADF", ONCE, access_mode),
+    Case::new("a directory is not read or written", "read(2) EISDIR, open(2) EISDIR", ONCE, directory),
+];
+
+const RW: u32 = open::RDWR | open::CREAT;
+
+fn new_mode(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        gives!(t.umask(0o027), 0o022);
+        let fd = ok!(t.open("f", RW, 0o7777));
+        eq!(ok!(t.fstat(fd)).mode, mode::REGULAR | 0o7750);
+        ok!(t.close(fd));
+        ok!(t.mkdir("d", 0o777));
+        eq!(ok!(t.stat("d")).mode, mode::DIRECTORY | 0o750);
+        gives!(t.umask(0), 0o027);
+        // Not of what is there.
+        let fd = ok!(t.open("f", RW, 0o600));
+        eq!(ok!(t.fstat(fd)).mode, mode::REGULAR | 0o7750);
+        t.shut(&[fd])
+    })
+}
+
+fn exclusive(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        let fd = ok!(t.open("f", RW | open::EXCL, 0o644));
+        err!(t.open("f", RW | open::EXCL, 0o644), EEXIST);
+        err!(t.open(".", open::CREAT | open::EXCL, 0o644), EEXIST);
+        ok!(t.symlink("nowhere", "l"));
+        err!(t.open("l", RW | open::EXCL, 0o644), EEXIST);
+        t.shut(&[fd])
+    })
+}
+
+fn truncating_open(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"0123")?;
+        let old = ok!(t.open("f", open::RDONLY, 0));
+        let fd = ok!(t.open("f", open::WRONLY | open::TRUNC, 0));
+        eq!(ok!(t.fstat(fd)).size, 0);
+        gives!(t.read(old, &mut [0]), 0);
+        t.shut(&[fd, old])
+    })
+}
+
+fn only_directory(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"")?;
+        err!(t.open("f", open::DIRECTORY, 0), ENOTDIR);
+        err!(t.open("none", open::DIRECTORY, 0), ENOENT);
+        let fd = ok!(t.open(".", open::DIRECTORY, 0));
+        t.shut(&[fd])
+    })
+}
+
+fn no_follow(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"")?;
+        ok!(t.mkdir("d", 0o755));
+        ok!(t.symlink("f", "l"));
+        ok!(t.symlink("d", "ld"));
+        err!(t.open("l", open::NOFOLLOW, 0), ELOOP);
+        err!(t.open("ld", open::NOFOLLOW | open::DIRECTORY, 0), ENOTDIR);
+        let fd = ok!(t.open("ld/", open::NOFOLLOW, 0));
+        ok!(t.close(fd));
+        let fd = ok!(t.open("ld/../f", open::NOFOLLOW, 0));
+        t.shut(&[fd])
+    })
+}
+
+fn close_on_exec(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        let (a, b) = (ok!(t.open("f", RW | open::CLOEXEC, 0o644)), ok!(t.open("f", open::RDONLY, 0)));
+        gives!(t.fcntl(a, F_GETFD, 0), FD_CLOEXEC as i32);
+        gives!(t.fcntl(b, F_GETFD, 0), 0);
+        t.shut(&[a, b])
+    })
+}
+
+fn flags(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        let fd = ok!(t.open("f", RW | open::EXCL | open::APPEND | open::NONBLOCK, 0o644));
+        // O_LARGEFILE shows on some machines.
+        let flags = ok!(t.fcntl(fd, F_GETFL, 0)) as u32 & !open::LARGEFILE;
+        eq!(flags, open::RDWR | open::APPEND | open::NONBLOCK);
+        gives!(t.fcntl(fd, F_SETFL, 0), 0);
+        eq!(ok!(t.fcntl(fd, F_GETFL, 0)) as u32 & !open::LARGEFILE, open::RDWR);
+        t.shut(&[fd])
+    })
+}
+
+fn two_opens(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"0123456789")?;
+        let (a, b) = (ok!(t.open("f", open::RDWR, 0)), ok!(t.open("f", open::RDONLY, 0)));
+        gives!(t.write(a, b"abc"), 3);
+        let mut got = [0; 4];
+        gives!(t.read(b, &mut got), 4);
+        eq!(got, *b"abc3");
+        t.shut(&[a, b])
+    })
+}
+
+fn path_only(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"0123")?;
+        let fd = ok!(t.open("f", open::PATH, 0));
+        err!(t.read(fd, &mut [0]), EBADF);
+        err!(t.write(fd, b"x"), EBADF);
+        err!(t.lseek(fd, 0, seek::SET), EBADF);
+        err!(t.fchmod(fd, 0o600), EBADF);
+        err!(t.ftruncate(fd, 0), EBADF);
+        eq!(ok!(t.fstat(fd)).size, 4);
+        ok!(t.close(fd));
+        ok!(t.symlink("f", "l"));
+        let fd = ok!(t.open("l", open::PATH | open::NOFOLLOW, 0));
+        eq!(ok!(t.fstat(fd)).mode & mode::FORMAT, mode::SYMLINK);
+        t.shut(&[fd])
+    })
+}
+
+fn access_mode(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"0123")?;
+        let (r, w) = (ok!(t.open("f", open::RDONLY, 0)), ok!(t.open("f", open::WRONLY, 0)));
+        err!(t.write(r, b"x"), EBADF);
+        err!(t.pwrite(r, b"x", 0), EBADF);
+        err!(t.read(w, &mut [0]), EBADF);
+        err!(t.pread(w, &mut [0], 0), EBADF);
+        t.shut(&[r, w])
+    })
+}
+
+fn directory(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        err!(t.open(".", open::WRONLY, 0), EISDIR);
+        err!(t.open(".", open::RDWR, 0), EISDIR);
+        err!(t.open(".", open::CREAT, 0o644), EISDIR);
+        err!(t.open("./", RW, 0o644), EISDIR);
+        let fd = ok!(t.open(".", open::RDONLY, 0));
+        err!(t.read(fd, &mut [0]), EISDIR);
+        err!(t.pread(fd, &mut [0], 0), EISDIR);
+        err!(t.write(fd, b"x"), EBADF);
+        t.shut(&[fd])
+    })
+}
