@@ -269,13 +269,13 @@ impl Core {
     /// Tells the client that something changed at the socket.
     pub fn event(&mut self, id: SocketId) {
         let Some(socket) = self.sockets.get(id) else { return };
+        if let Some(slot) = socket.slot.filter(|_| socket.open && socket.held) {
+            self.sessions[socket.session].region.events().set(usize::from(slot));
+            self.notify |= 1 << socket.session;
+        }
         if !socket.aliases.is_empty() {
             self.tell_aliases(id, true);
         }
-        let Some(socket) = self.sockets.get(id) else { return };
-        let Some(slot) = socket.slot.filter(|_| socket.open && socket.held) else { return };
-        self.sessions[socket.session].region.events().set(usize::from(slot));
-        self.notify |= 1 << socket.session;
     }
 
     /// Publishes the status word, and an event if something is possible that

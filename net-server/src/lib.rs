@@ -151,6 +151,8 @@ pub struct NetServer {
     sessions: [Option<u8>; strait_pd::MAX_CHANNELS],
     /// Sessions that notified us and were not put to sleep since.
     awake: u64,
+    /// Sessions to look after at the turn's end.
+    touched: u64,
     armed: Option<u64>,
     /// The earliest deadline of all.
     due: u64,
@@ -248,6 +250,7 @@ pub fn start_with(env: Environment, more: &[fn(&mut Registry, &mut Core)]) -> Re
         dhcp,
         sessions,
         awake: 0,
+        touched: 0,
         armed: None,
         due: 0,
         relief: u64::MAX,
@@ -365,6 +368,12 @@ impl NetServer {
     /// Looks after all sockets of sessions that were short of pages: some wait
     /// for what others have given back, or hold what their client has read.
     fn relieve(&mut self) {
+        if self.relief > self.core.now {
+            return;
+        }
+        // All of them are looked at again at the turn's end.
+        self.relief = u64::MAX;
+        self.touched = u64::MAX.checked_shr(64 - self.core.sessions.len() as u32).unwrap_or(0);
         let Self { core, families, .. } = self;
         for session in 0..core.sessions.len() {
             if core.sessions[session].trim <= core.now {
@@ -390,6 +399,7 @@ impl NetServer {
     /// already.
     fn arm(&mut self) -> bool {
         let mut left = ::core::mem::take(&mut self.awake);
+        self.touched |= left;
         while left != 0 {
             let session = left.trailing_zeros() as usize;
             left &= left - 1;
@@ -453,12 +463,16 @@ impl NetServer {
                 break;
             }
             // What was done so far does not wait for the rest.
+            self.touched |= self.core.notify;
             if let Some(channel) = self.flush() {
                 self.pd.notify(channel);
             }
         }
-        self.relief = u64::MAX;
-        for session in &mut self.core.sessions {
+        // Whose pages may have become more or fewer.
+        let mut left = ::core::mem::take(&mut self.touched) | self.core.notify;
+        while left != 0 {
+            let session = &mut self.core.sessions[left.trailing_zeros() as usize];
+            left &= left - 1;
             if session.arena.take_short() {
                 session.relief = session.relief.min(self.core.now + RELIEF);
             }
@@ -544,6 +558,7 @@ impl Component for NetServer {
             return;
         };
         self.core.now = self.pd.now();
+        self.touched |= 1 << session;
         let mut buffer = Box::new([0; MESSAGE_BYTES]);
         let answer = Request::decode(message, &mut buffer)
             .and_then(|request| engine::call(&mut self.core, &mut self.families, usize::from(session), &request));

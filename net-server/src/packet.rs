@@ -266,6 +266,9 @@ impl Family for Packet {
     }
 
     fn settle(&mut self, core: &mut Core) -> bool {
+        if self.dirty.is_empty() && core.links.tap.is_none() {
+            return false;
+        }
         let mut more = false;
         for id in core::mem::take(&mut self.dirty) {
             if core.sockets.get(id).is_none() {
