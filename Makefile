@@ -3,6 +3,8 @@
 # make image    builds the seL4 image, build/loader.img
 # make conformance WORLD=linux|hosted|sel4   what the manuals say of sockets,
 #               case by case; ONLY=text: those with this in their name
+# make differential   random calls on two sockets, Linux against Strait;
+#               SEQUENCES=n, SEED=n
 # make check    format and lints
 # make verify   models of the rings (loom), and unit tests under Miri
 # make fuzz     each fuzz target for FUZZ_SECONDS
@@ -20,6 +22,8 @@ export HOSTED          ?=
 export FUZZ_SECONDS    ?= 20
 WORLD ?= linux
 ONLY  ?=
+SEQUENCES ?= 20000
+SEED      ?= 1
 # Built programs are looked for in target/.
 unexport CARGO_TARGET_DIR
 
@@ -29,7 +33,7 @@ SYSTEM := $(CARGO) run --quiet --release -p strait-system --
 SOURCES := --system microkit.system --config strait.toml --search build
 
 .PHONY: run image hosted test check clean setup host archive disk config
-.PHONY: conformance conformance-docs
+.PHONY: conformance conformance-docs differential
 .PHONY: check-root check-sel4 check-system test-unit verify fuzz test-linux test-hosted test-readme test-qemu test-qemu-few
 .DELETE_ON_ERROR:
 
@@ -123,6 +127,11 @@ conformance: host
 conformance-docs: host
 	@mkdir -p docs
 	$(CARGO) run --quiet --release -p strait-conformance-linux -- --differences >docs/differences.md
+
+# Says the first sequence on which the two differ, as short as it can be; more
+# of them with SHOW=n in the environment.
+differential: host
+	$(CARGO) run --quiet --release -p strait-differential -- $(SEQUENCES) $(SEED)
 
 # What README.md says of adding a component, done as it says.
 test-readme: host

@@ -12,6 +12,12 @@ use crate::{messages, names, waiting};
 /// This process.
 pub struct Linux(());
 
+impl Default for Linux {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Linux {
     /// Signals, of which Strait has none, are out of the way.
     pub fn new() -> Self {

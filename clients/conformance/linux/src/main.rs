@@ -6,16 +6,9 @@
 //! Usage: `strait-conformance-linux [PART OF A NAME]`, or `--differences` to
 //! print `docs/differences.md`.
 
-mod calls;
-mod files;
-mod messages;
-mod names;
-mod namespace;
-mod waiting;
-
 use std::process::ExitCode;
 
-use calls::Linux;
+use strait_conformance_linux::{Linux, files, namespace};
 
 fn main() -> ExitCode {
     let only = std::env::args().nth(1).unwrap_or_default();
@@ -30,4 +23,26 @@ fn main() -> ExitCode {
     let tally = strait_conformance::run(&Linux::new(), &only, &mut |line| println!("{line}"));
     files::clean_up();
     if tally.failed == 0 && tally.passed != 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_table_of_differences_is_up_to_date() {
+        let text = include_str!("../../../../docs/differences.md");
+        assert!(text == strait_conformance::differences(), "run `make conformance-docs`");
+    }
+
+    #[test]
+    fn names_of_cases_are_unique() {
+        let mut names: Vec<_> = strait_conformance::cases::ALL
+            .iter()
+            .flat_map(|(_, cases)| *cases)
+            .flat_map(|case| case.on.iter().map(move |on| (case.checks, case.name, on.name)))
+            .collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
 }

@@ -42,6 +42,25 @@ fn open_tap(name: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// Moves the thread into a network namespace that has nothing but `lo`; for
+/// root, or after [`enter`]. What was in the one before ends with it.
+pub fn enter_empty() -> io::Result<()> {
+    // SAFETY: it takes no pointers.
+    if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    // struct ifreq: name and flags.
+    let mut request = [0u8; 40];
+    request[..2].copy_from_slice(b"lo");
+    request[16..18].copy_from_slice(&(libc::IFF_UP as u16).to_ne_bytes());
+    // SAFETY: the request is a `struct ifreq`, which lives as long as the call.
+    if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, request.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 fn ip(arguments: &str) -> io::Result<()> {
     let done = Command::new("ip").args(arguments.split(' ')).env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin").output()?;
     if done.status.success() {

@@ -1,0 +1,6 @@
+//! Sequences that once differed.
+
+use crate::op::{Kind, Op};
+
+/// Played first in every run.
+pub const FINDS: &[(Kind, &[Op])] = &[];

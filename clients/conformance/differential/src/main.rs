@@ -1,0 +1,141 @@
+//! The differential fuzzer: random sequences of calls on two sockets and what
+//! they accept, on Linux and on Strait; every result, all data and all
+//! readiness compared.
+//!
+//! Usage: `strait-differential [SEQUENCES [SEED]]`. The sequence numbered `n`
+//! depends on the seed and `n` alone. The first one that differs is made as
+//! short as it can be, and shown with what both gave.
+//!
+//! A difference counts only if Linux, given time after each call, says the
+//! same again: loopback there is mostly, but not always, done when a call
+//! returns.
+
+mod finds;
+mod op;
+mod play;
+mod world;
+
+use std::{process::ExitCode, thread, time::Duration};
+
+use op::{Kind, Op, Random};
+use play::Play;
+use strait_conformance_linux::{Linux, namespace};
+use world::World;
+
+/// Sequences in one network namespace: TIME-WAIT holds ports.
+const IN_A_NAMESPACE: u64 = 4000;
+const FIRST_PORT: u16 = 10_000;
+
+struct Both {
+    linux: Linux,
+    strait: World,
+    count: u64,
+    slow: u64,
+}
+
+impl Both {
+    fn new() -> std::io::Result<Self> {
+        namespace::enter_empty()?;
+        Ok(Self { linux: Linux::new(), strait: World::new(), count: 0, slow: 0 })
+    }
+
+    fn linux(&mut self, kind: Kind, ops: &[Op], slowly: bool) -> Vec<String> {
+        self.count += 1;
+        if self.count.is_multiple_of(IN_A_NAMESPACE) {
+            namespace::enter_empty().expect("another network namespace");
+        }
+        let port = FIRST_PORT + (self.count % IN_A_NAMESPACE) as u16 * 4;
+        let settle = || {
+            if slowly {
+                thread::sleep(Duration::from_millis(5));
+            }
+        };
+        Play { posix: &self.linux, kind, port, settle: &settle }.run(ops)
+    }
+
+    fn strait(&self, kind: Kind, ops: &[Op]) -> Vec<String> {
+        let settle = || self.strait.elapse(60);
+        let notes = Play { posix: &self.strait.process, kind, port: FIRST_PORT, settle: &settle }.run(ops);
+        // No connection lasts that long.
+        self.strait.elapse(200_000);
+        notes
+    }
+
+    /// The first call that differs, and all that both said.
+    fn difference(&mut self, kind: Kind, ops: &[Op]) -> Option<(usize, Vec<String>, Vec<String>)> {
+        let (linux, strait) = (self.linux(kind, ops, false), self.strait(kind, ops));
+        if linux == strait {
+            return None;
+        }
+        self.slow += 1;
+        let linux = self.linux(kind, ops, true);
+        let at = linux.iter().zip(&strait).position(|(l, s)| l != s)?;
+        Some((at, linux, strait))
+    }
+
+    /// Shorter, as long as something differs.
+    fn shrink(&mut self, kind: Kind, mut ops: Vec<Op>) -> Vec<Op> {
+        if let Some((at, ..)) = self.difference(kind, &ops) {
+            ops.truncate(at + 1);
+        }
+        let mut at = ops.len();
+        while at > 0 {
+            at -= 1;
+            let mut fewer = ops.clone();
+            fewer.remove(at);
+            if self.difference(kind, &fewer).is_some() {
+                ops = fewer;
+            }
+        }
+        ops
+    }
+
+    fn show(&mut self, kind: Kind, ops: &[Op]) {
+        let Some((_, linux, strait)) = self.difference(kind, ops) else { return };
+        println!("(Kind::{kind:?}, &{ops:?}),");
+        for ((op, linux), strait) in ops.iter().zip(linux).zip(strait) {
+            let mark = if linux == strait { "  " } else { "! " };
+            println!("{mark}{:32} Linux: {linux:40} Strait: {strait}", format!("{op:?}"));
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1).map(|a| a.parse::<u64>());
+    let (count, seed) = match (arguments.next().unwrap_or(Ok(20_000)), arguments.next().unwrap_or(Ok(1))) {
+        (Ok(count), Ok(seed)) => (count, seed),
+        _ => {
+            eprintln!("usage: strait-differential [SEQUENCES [SEED]]");
+            return ExitCode::from(2);
+        }
+    };
+    let mut both = match Both::new() {
+        Ok(both) => both,
+        Err(e) => {
+            eprintln!("no network namespace (run it as root): {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut different = 0;
+    for (kind, ops) in finds::FINDS {
+        if both.difference(*kind, ops).is_some() {
+            both.show(*kind, ops);
+            different += 1;
+        }
+    }
+    let most = std::env::var("SHOW").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    for number in 0..count {
+        let (kind, ops) = op::sequence(&mut Random(seed.wrapping_mul(1 << 40).wrapping_add(number)));
+        if both.difference(kind, &ops).is_some() {
+            let short = both.shrink(kind, ops);
+            println!("sequence {number} of seed {seed}:");
+            both.show(kind, &short);
+            different += 1;
+            if different >= most {
+                break;
+            }
+        }
+    }
+    println!("{} sequences compared, {different} different; {} of them once more, slowly", both.count, both.slow);
+    if different == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
