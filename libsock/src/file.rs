@@ -37,6 +37,8 @@ pub struct OpenFile {
     position: Cell<u64>,
     /// The server keeps the position.
     shared: Cell<bool>,
+    /// The server has closed it already.
+    closed: Cell<bool>,
     ahead: RefCell<Option<Ahead>>,
     watchers: Rc<Watchers>,
 }
@@ -89,6 +91,7 @@ impl OpenFile {
             mode: more as u32,
             position: Cell::new(0),
             shared: Cell::new(false),
+            closed: Cell::new(false),
             ahead: RefCell::new(None),
             watchers: Rc::default(),
         };
@@ -233,8 +236,22 @@ impl OpenFile {
         self.vfs.stat(waiter, |into| Request::FileStat { file, into })
     }
 
+    /// Closes a pipe and waits until the server has: when close(2) returns, the
+    /// other end knows. For the last descriptor of it.
+    pub fn close_now(&self, waiter: &Waiter) {
+        if let Ok(file) = self.handle()
+            && self.is_pipe()
+            && self.vfs.run(waiter, Request::Close { file }).is_ok()
+        {
+            self.closed.set(true);
+        }
+    }
+
     /// ftruncate(2).
     pub fn truncate(&self, waiter: &Waiter, size: u64) -> Result<(), Errno> {
+        if self.flags.get() & open::PATH != 0 {
+            return Err(Errno::EBADF);
+        }
         if i64::try_from(size).is_err() {
             return Err(Errno::EINVAL);
         }
@@ -282,7 +299,9 @@ impl Drop for OpenFile {
         if self.is_pipe() {
             self.vfs.count_pipe(false);
         }
-        if let Ok(handle) = self.handle() {
+        if let Ok(handle) = self.handle()
+            && !self.closed.get()
+        {
             self.vfs.close(handle);
         }
     }

@@ -221,7 +221,9 @@ impl Session {
             Request::Seek { file, offset, whence } => self.seek(shared, file, offset, whence),
             Request::Truncate { file, size } => self.truncate(shared, file, size),
             Request::Sync { file } => {
-                let place = self.file(shared, file)?.place.ok_or(Errno::EINVAL)?;
+                let file = self.file(shared, file)?;
+                // What passes through a pipe is nowhere.
+                let place = file.place.filter(|_| file.pipe.is_none()).ok_or(Errno::EINVAL)?;
                 let ticket = *self.ticket.get_or_insert_with(|| shared.tree.sync(place));
                 shared.tree.synced(place, ticket)?;
                 DONE

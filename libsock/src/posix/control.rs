@@ -29,6 +29,11 @@ impl Process {
 
     /// Drops what a descriptor stood for.
     fn end(&self, descriptor: Descriptor) {
+        if let Object::File(file) = &descriptor.object
+            && Rc::strong_count(file) == 1
+        {
+            file.close_now(self.waiter());
+        }
         if let Object::Socket(socket) = &descriptor.object
             && let Some(seconds) = socket.linger.get().filter(|s| *s > 0)
             && Rc::strong_count(socket) == 1

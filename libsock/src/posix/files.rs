@@ -55,7 +55,11 @@ impl Process {
     /// truncate(2).
     pub fn truncate(&self, path: impl AsRef<[u8]>, size: u64) -> Result<(), Errno> {
         // A FIFO must not be waited for.
-        let fd = self.open(path, open::WRONLY | open::NONBLOCK, 0)?;
+        let fd = self.open(path, open::WRONLY | open::NONBLOCK, 0).map_err(|e| match e {
+            // A socket, or a FIFO that nobody reads.
+            Errno::ENXIO => Errno::EINVAL,
+            e => e,
+        })?;
         let result = self.ftruncate(fd, size);
         self.close(fd)?;
         result
