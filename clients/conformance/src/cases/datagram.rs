@@ -71,6 +71,7 @@ fn sender(t: &Test<'_>) -> Outcome {
     let (a, b) = (t.bound(0)?, t.bound(1)?);
     gives!(t.sendto(a, b"hi", 0, &t.lo(1)), 2);
     t.wait(b, POLLIN)?;
+    t.settle()?;
     let mut bytes = [0; 9];
     let (n, from) = ok!(t.recvfrom(b, &mut bytes, 0));
     eq!(n, 2);
@@ -82,6 +83,7 @@ fn sender_connected(t: &Test<'_>) -> Outcome {
     let (a, b) = t.pair()?;
     gives!(t.send(a, b"hi", 0), 2);
     t.wait(b, POLLIN)?;
+    t.settle()?;
     let (_, from) = ok!(t.recvfrom(b, &mut [0; 9], 0));
     eq!(from.as_bytes(), t.lo(0).as_bytes());
     t.shut(&[a, b])
@@ -109,6 +111,7 @@ fn read_zero(t: &Test<'_>) -> Outcome {
     gives!(t.send(a, b"gone", 0), 4);
     gives!(t.send(a, b"next", 0), 4);
     t.wait(b, POLLIN)?;
+    t.settle()?;
     gives!(t.recv(b, &mut [], 0), 0);
     eq!(t.read_some(b, 9)?, b"next");
     t.shut(&[a, b])
@@ -127,6 +130,7 @@ fn trunc(t: &Test<'_>) -> Outcome {
     let (a, b) = t.pair()?;
     gives!(t.send(a, b"0123456789", 0), 10);
     t.wait(b, POLLIN)?;
+    t.settle()?;
     let mut bytes = [0; 4];
     gives!(t.recv(b, &mut bytes, MSG_TRUNC | MSG_PEEK), 10);
     gives!(t.recv(b, &mut bytes, MSG_TRUNC), 10);
@@ -141,6 +145,7 @@ fn trunc_flag(t: &Test<'_>) -> Outcome {
     gives!(t.send(a, b"0123456789", 0), 10);
     gives!(t.send(a, b"0123", 0), 4);
     t.wait(b, POLLIN)?;
+    t.settle()?;
     let mut bytes = [0; 4];
     for (flags, n, set) in [(0, 4, MSG_TRUNC), (MSG_TRUNC, 10, MSG_TRUNC), (0, 4, 0)] {
         let got = ok!(t.recvmsg(b, &mut [&mut bytes], &mut [], flags));
@@ -154,6 +159,7 @@ fn peek(t: &Test<'_>) -> Outcome {
     gives!(t.send(a, b"first", 0), 5);
     gives!(t.send(a, b"second", 0), 6);
     t.wait(b, POLLIN)?;
+    t.settle()?;
     let mut bytes = [0; 9];
     for _ in 0..2 {
         let (n, from) = ok!(t.recvfrom(b, &mut bytes, MSG_PEEK));
@@ -169,6 +175,7 @@ fn wait_all(t: &Test<'_>) -> Outcome {
     let (a, b) = t.pair()?;
     gives!(t.send(a, b"abc", 0), 3);
     t.wait(b, POLLIN)?;
+    t.settle()?;
     gives!(t.recv(b, &mut [0; 9], MSG_WAITALL), 3);
     t.shut(&[a, b])
 }
@@ -349,6 +356,7 @@ fn readiness(t: &Test<'_>) -> Outcome {
     }
     gives!(t.send(a, b"x", 0), 1);
     t.wait(b, POLLIN)?;
+    t.settle()?;
     eq!(t.ready(b, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM)?, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM);
     t.shut(&[fresh, a, b])
 }
@@ -396,6 +404,7 @@ fn fionread(t: &Test<'_>) -> Outcome {
     gives!(t.send(a, b"12345", 0), 5);
     gives!(t.send(a, b"123", 0), 3);
     t.wait(b, POLLIN)?;
+    t.settle()?;
     gives!(number(t, b, FIONREAD), 5);
     gives!(t.recv(b, &mut [0; 2], 0), 2);
     gives!(number(t, b, FIONREAD), 3);
@@ -415,6 +424,7 @@ fn vectors(t: &Test<'_>) -> Outcome {
     gives!(t.writev(a, &[b"abc", b"", b"def"]), 6);
     gives!(t.writev(a, &[b"next"]), 4);
     t.wait(b, POLLIN)?;
+    t.settle()?;
     let (mut x, mut y) = ([0; 4], [0; 9]);
     gives!(t.readv(b, &mut [&mut x, &mut y]), 6);
     eq!((&x, &y[..2]), (b"abcd", &b"ef"[..]));
@@ -428,6 +438,7 @@ fn messages(t: &Test<'_>) -> Outcome {
     gives!(t.sendmsg(a, &[b"ab", b"", b"cde"], Some(&t.lo(1)), &[], 0), 5);
     err!(t.sendmsg(a, &[b"ab"], None, &[], 0), EDESTADDRREQ);
     t.wait(b, POLLIN)?;
+    t.settle()?;
     let (mut x, mut y) = ([0; 4], [0; 4]);
     let got = ok!(t.recvmsg(b, &mut [&mut x, &mut y], &mut [0; 64], 0));
     eq!((got.bytes, got.control, got.flags), (5, 0, 0));
@@ -559,6 +570,7 @@ fn recvmmsg_some(t: &Test<'_>) -> Outcome {
     err!(t.recvmmsg(b, &mut [&mut x], 0, None).map(|r| r.len()), EAGAIN);
     gives!(t.send(a, b"one", 0), 3);
     t.wait(b, POLLIN)?;
+    t.settle()?;
     gives!(t.recvmmsg(b, &mut [&mut x, &mut y], 0, None).map(|r| r.len()), 1);
     gives!(t.send(a, b"two", 0), 3);
     ok!(t.fcntl(b, F_SETFL, 0));
@@ -593,6 +605,7 @@ fn unknown_flags(t: &Test<'_>) -> Outcome {
     let (a, b) = t.pair()?;
     gives!(t.send(a, b"x", 0x0800_0000), 1);
     t.wait(b, POLLIN)?;
+    t.settle()?;
     gives!(t.recv(b, &mut [0; 9], 0x0800_0000), 1);
     t.shut(&[a, b])
 }
