@@ -244,7 +244,8 @@ impl Socket {
             match (self.family, to.family()) {
                 (AF_INET, _) if to.as_bytes().len() < 16 => return Err(Errno::EINVAL),
                 // Linux takes AF_UNSPEC for AF_INET.
-                (AF_INET, Some(AF_UNSPEC)) => {}
+                (AF_INET, Some(AF_UNSPEC)) if to.as_bytes()[2..4] != [0; 2] || self.is_raw() => {}
+                (AF_INET, Some(AF_UNSPEC)) => return Err(Errno::EINVAL),
                 (AF_INET, Some(AF_INET)) | (AF_INET6, Some(AF_INET | AF_INET6)) => {
                     if to.to_inet()?.port() == 0 && !self.is_raw() {
                         return Err(Errno::EINVAL);

@@ -8,7 +8,7 @@ use strait_abi::{
     session::status,
     socket::{
         F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_SETFD, F_SETFL, FD_CLOEXEC, FIOCLEX, FIONBIO, FIONCLEX,
-        O_CLOEXEC, O_NONBLOCK, SHUT_WR,
+        O_CLOEXEC, O_NONBLOCK, SHUT_WR, SIOCATMARK,
     },
 };
 
@@ -131,5 +131,13 @@ impl Process {
             }
             _ => self.object(fd)?.description().ioctl(self, request, argument),
         }
+    }
+
+    /// sockatmark(3): whether the next byte of the stream is the one at the
+    /// urgent mark (SIOCATMARK).
+    pub fn sockatmark(&self, fd: Fd) -> Result<bool, Errno> {
+        let mut answer = [0; 4];
+        self.ioctl(fd, SIOCATMARK, &mut answer)?;
+        Ok(u32::from_ne_bytes(answer) != 0)
     }
 }

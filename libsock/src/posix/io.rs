@@ -226,11 +226,15 @@ impl Process {
         while done < enough && !socket.at_mark() {
             let before = done;
             let mut attempt = || {
+                let status = socket.status();
+                if status & status::ERR != 0 && socket.rx.borrow().available() == 0 {
+                    // What came is given; the error stays for the next call.
+                    return Ok(0);
+                }
                 if flags & MSG_PEEK == 0 {
                     return socket.receive_stream(into, before, flags, None);
                 }
                 // From the beginning again, and nothing new is as nothing.
-                let status = socket.status();
                 match socket.receive_stream(into, 0, flags, None)? {
                     n if n > before => Ok(n - before),
                     _ if status & (status::RDHUP | status::ERR) != 0 => Ok(0),
@@ -243,7 +247,6 @@ impl Process {
             };
             match result {
                 Ok(n) if n != 0 => done += n,
-                // What came is given; an error that is pending comes next time.
                 _ => break,
             }
         }
@@ -356,7 +359,14 @@ impl Process {
         flags: u32,
     ) -> Result<usize, Errno> {
         while done < from.len() {
-            match self.until(socket.send_timeout.get(), || socket.send_stream(from, done, flags)) {
+            let attempt = || {
+                if done != 0 && socket.status() & status::ERR != 0 {
+                    // What was sent is told; the error stays for the next call.
+                    return Err(Errno::EPIPE);
+                }
+                socket.send_stream(from, done, flags)
+            };
+            match self.until(socket.send_timeout.get(), attempt) {
                 Ok(n) => done += n,
                 Err(e) if done == 0 => return Err(e),
                 Err(_) => break,

@@ -168,3 +168,26 @@ fn peeking_waits_for_all() {
     assert_eq!(&b[..3], b"abc");
     assert_eq!(p.recv(fd, &mut b, 0), Ok(3));
 }
+
+#[test]
+fn what_moved_is_told_and_the_error_stays() {
+    let (fake, p, fd) = connected();
+    fake.serve(|s| {
+        s.push(FIRST, b"abc");
+        s.fail(FIRST, Errno::ECONNRESET, status::RDHUP);
+    });
+    assert_eq!(p.recv(fd, &mut [0; 8], MSG_WAITALL), Ok(3));
+    assert_eq!(p.recv(fd, &mut [0; 8], 0), Err(Errno::ECONNRESET));
+    fake.then(|f| f.serve(|s| s.fail(FIRST, Errno::ETIMEDOUT, status::WRSHUT)));
+    let sent = p.send(fd, &[0; 9000], 0).unwrap();
+    assert!((1..9000).contains(&sent));
+    assert_eq!(p.send(fd, b"x", 0), Err(Errno::ETIMEDOUT));
+    assert_eq!(p.send(fd, b"x", 0), Err(Errno::EPIPE));
+}
+
+#[test]
+fn an_address_without_family_needs_a_port_too() {
+    let (_, p) = process();
+    let fd = p.socket(AF_INET, SOCK_DGRAM.into(), 0).unwrap();
+    assert_eq!(p.sendto(fd, b"x", 0, &crate::Address::from_bytes(&[0; 16]).unwrap()), Err(Errno::EINVAL));
+}

@@ -20,6 +20,7 @@ fn mark(fake: &Fake, at: u32, bits: u32) {
 fn at_mark(p: &Process, fd: Fd) -> u32 {
     let mut answer = [9; 4];
     p.ioctl(fd, SIOCATMARK, &mut answer).unwrap();
+    assert_eq!(p.sockatmark(fd), Ok(answer != [0; 4]));
     u32::from_ne_bytes(answer)
 }
 
