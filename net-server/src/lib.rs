@@ -288,23 +288,12 @@ fn identity(env: &Environment, client: &str, index: usize) -> Result<(u32, u32),
 }
 
 fn seed(pd: PdRef, channel: Channel) -> Option<[u8; 32]> {
-    // Bounded: a source that has nothing after so many calls has none.
-    for _ in 0..10_000 {
-        let mut message = Message::from_words(entropy::GET_WORDS, &[4]);
-        pd.call(channel, &mut message);
-        match (message.label, message.words()) {
-            (entropy::OK, words) if words.len() >= 4 => {
-                let mut seed = [0; 32];
-                for (chunk, word) in seed.chunks_mut(8).zip(words) {
-                    chunk.copy_from_slice(&word.to_le_bytes());
-                }
-                return Some(seed);
-            }
-            (entropy::NOT_NOW, _) => {}
-            _ => return None,
-        }
+    let words = entropy::words::<4>(pd, channel)?;
+    let mut seed = [0; 32];
+    for (chunk, word) in seed.chunks_mut(8).zip(words) {
+        chunk.copy_from_slice(&word.to_le_bytes());
     }
-    None
+    Some(seed)
 }
 
 impl NetServer {

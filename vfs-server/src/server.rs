@@ -21,7 +21,7 @@ use strait_abi::{
         token::{Issuer, REGION},
     },
 };
-use strait_pd::{Channel, ChannelSet, Component, Environment, Message, PdRef};
+use strait_pd::{Channel, ChannelSet, Component, Environment, PdRef};
 use strait_ring::{PAGE, SharedMemory};
 
 use crate::{
@@ -96,20 +96,10 @@ fn pool(env: &Environment) -> Result<Rc<Pool>, StartError> {
 fn tokens(env: &Environment) -> Result<Option<Issuer>, StartError> {
     let Ok(region) = env.region(REGION) else { return Ok(None) };
     let channel = env.channel("entropy_driver").map_err(|e| StartError(format!("{e}")))?;
-    // Bounded: a source that has nothing after so many calls has none.
-    for _ in 0..10_000 {
-        let mut message = Message::from_words(entropy::GET_WORDS, &[2]);
-        env.pd.call(channel, &mut message);
-        match (message.label, message.words()) {
-            (entropy::OK, &[a, b, ..]) => {
-                let issuer = Issuer::new(SharedMemory::attach(region), [a, b]);
-                return issuer.map(Some).ok_or_else(|| StartError(format!("the region `{REGION}` is too small")));
-            }
-            (entropy::NOT_NOW, _) => {}
-            _ => break,
-        }
-    }
-    Err(StartError("entropy_driver gives no random numbers".to_string()))
+    let key = entropy::words(env.pd, channel)
+        .ok_or_else(|| StartError("entropy_driver gives no random numbers".to_string()))?;
+    let issuer = Issuer::new(SharedMemory::attach(region), key);
+    issuer.map(Some).ok_or_else(|| StartError(format!("the region `{REGION}` is too small")))
 }
 
 /// Who the client is, the `index`th: `identity.<client>` is `uid:gid`.
