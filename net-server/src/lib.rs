@@ -549,7 +549,19 @@ impl Component for NetServer {
         self.core.now = self.pd.now();
         self.touched |= 1 << session;
         let mut buffer = Box::new([0; MESSAGE_BYTES]);
-        let answer = Request::decode(message, &mut buffer)
+        let request = Request::decode(message, &mut buffer);
+        // What the client sent before comes before: it may still be in the rings,
+        // with a notification that is on its way or put off. Only Send is about
+        // what is in a ring itself.
+        if !matches!(request, Err(_) | Ok(Request::Send { .. }))
+            && self.core.sessions[usize::from(session)].region.doorbells().any()
+        {
+            self.awake |= 1 << session;
+            if let Some(channel) = self.turn() {
+                self.pd.notify(channel);
+            }
+        }
+        let answer = request
             .and_then(|request| engine::call(&mut self.core, &mut self.families, usize::from(session), &request));
         *message = net::encode_reply(
             answer.as_ref().map(|a| net::Reply { value: a.value, bytes: &a.bytes[..a.len] }).map_err(|e| *e),

@@ -198,8 +198,10 @@ impl Udp {
         // Room for the next one is granted at the end of the turn.
         self.touch(shared, core, id);
         let mut result = Ok(());
-        for _ in 0..BURST {
+        for n in 0..BURST {
             let step = match send_next(shared, core, id) {
+                // A turn came before the call.
+                Step::Empty if n == 0 => return core.take_error(id).map_or(Ok(()), Err),
                 Step::Unbound => {
                     shared.bind(core, id, SocketAddr::new(any(core, id), 0))?;
                     continue;

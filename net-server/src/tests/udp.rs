@@ -50,6 +50,27 @@ fn every_size_goes_both_ways() {
 }
 
 #[test]
+fn a_call_comes_after_what_was_sent_before() {
+    let mut w = World::new();
+    let (first, second) = (peer_socket(&mut w, 2000), peer_socket(&mut w, 2001));
+    let mut s = bound(&mut w, 7);
+    w.connect(&s, "10.0.2.2:2000").unwrap();
+    // The doorbell rings, and its notification is still on its way.
+    w.send(&mut s, None, b"one");
+    w.connect(&s, "10.0.2.2:2001").unwrap();
+    w.send(&mut s, None, b"two");
+    w.until(100, |w| [first, second].iter().all(|h| w.peer.sockets.get::<Socket>(*h).can_recv()));
+    for (h, text) in [(first, b"one"), (second, b"two")] {
+        assert_eq!(w.peer.sockets.get_mut::<Socket>(h).recv().unwrap().0, text);
+    }
+    // Where a turn came first, the call tells what became of it.
+    w.send(&mut s, Some(SocketAddr::from((PEER_IP, 0))), b"x");
+    w.step(1000);
+    assert_eq!(w.call(&Request::Send { socket: s.handle }), Err(Errno::EINVAL));
+    assert_eq!(w.call(&Request::Send { socket: s.handle }), Ok((0, vec![])));
+}
+
+#[test]
 fn errors_reach_the_socket() {
     let mut w = World::new();
     let peer = SocketAddr::from((PEER_IP, 4444));
