@@ -191,17 +191,12 @@ impl<'a> Test<'a> {
     /// Waits until all of `events` hold.
     #[track_caller]
     pub fn wait_all(&self, fd: Fd, events: u16) -> Result<u16, Failure> {
-        let end = self.now() + core::time::Duration::from_millis(PATIENCE as u64);
-        loop {
-            let now = self.ready(fd, events)?;
-            if now & events == events {
-                return Ok(now);
-            }
-            if self.now() > end {
-                return Err(Failure::new("poll()", format!("{events:#x}"), format!("{now:#x} for 3 s")));
-            }
-            self.pause(1)?;
-        }
+        let mut now = Ok(0);
+        self.until(&format!("all of {events:#x} in poll()"), || {
+            now = self.ready(fd, events);
+            now.as_ref().map_or(true, |now| now & events == events)
+        })?;
+        now
     }
 
     /// What of `events` holds now, with POLLERR, POLLHUP and POLLNVAL.
@@ -218,10 +213,27 @@ impl<'a> Test<'a> {
         done("poll()", self.poll(&mut [], milliseconds)).map(|_| ())
     }
 
-    /// All that is under way arrives.
+    /// All that is under way arrives: the server has done what it was told when
+    /// it answers a call, and the pause is longer than an acknowledgement is put
+    /// off (smoltcp: 10 ms).
     #[track_caller]
     pub fn settle(&self) -> Result<(), Failure> {
-        self.pause(5)
+        self.open_sockets();
+        self.pause(20)
+    }
+
+    /// Waits until `holds`, at most for some seconds: for what poll(2) does not
+    /// tell.
+    #[track_caller]
+    pub fn until(&self, what: &str, mut holds: impl FnMut() -> bool) -> Result<(), Failure> {
+        let end = self.now() + core::time::Duration::from_millis(PATIENCE as u64);
+        while !holds() {
+            if self.now() > end {
+                return Err(Failure::new(what, true, "false for 3 s"));
+            }
+            self.pause(1)?;
+        }
+        Ok(())
     }
 
     /// getsockopt(2) of an `int`.
@@ -244,6 +256,29 @@ impl<'a> Test<'a> {
     #[track_caller]
     pub fn take_error(&self, fd: Fd) -> Result<i32, Failure> {
         done("SO_ERROR", self.option(fd, SOL_SOCKET, SO_ERROR))
+    }
+
+    /// Sends until nothing more is taken; how much was.
+    #[track_caller]
+    pub fn fill_up(&self, fd: Fd) -> Result<usize, Failure> {
+        let part = alloc::vec![0x5a; 8192];
+        let (mut sent, mut tries) = (0, 0);
+        while tries < 3 {
+            // The last ones byte by byte.
+            match self.send(fd, &part[..if tries == 0 { part.len() } else { 1 }], 0) {
+                Ok(n) => (sent, tries) = (sent + n, 0),
+                Err(Errno::EAGAIN) => {
+                    // What is under way, and acknowledged late, may make room yet.
+                    self.pause([3, 50, 0][tries])?;
+                    tries += 1;
+                }
+                Err(e) => return Err(Failure::new("send()", "success or EAGAIN", e.name())),
+            }
+            if sent > 64 << 20 {
+                return Err(Failure::new("send()", "a limit", "none after 64 MiB"));
+            }
+        }
+        Ok(sent)
     }
 
     /// Waits for data and reads it, at most `max` bytes.

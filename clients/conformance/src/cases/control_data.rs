@@ -140,6 +140,7 @@ fn cut(t: &Test<'_>) -> Outcome {
     let got = ok!(t.recvmsg(b, &mut [&mut [0; 9]], &mut [], 0));
     eq!((got.bytes, got.control, got.flags), (1, 0, MSG_CTRUNC));
     // A part is better than nothing.
+    t.wait(b, POLLIN)?;
     let mut room = [0; 20];
     let got = ok!(t.recvmsg(b, &mut [&mut [0; 9]], &mut room, 0));
     eq!((got.bytes, got.control, got.flags), (1, 20, MSG_CTRUNC));

@@ -212,7 +212,8 @@ fn glued(t: &Test<'_>) -> Outcome {
     gives!(t.send(a, b"cd", 0), 2);
     gives!(t.sendmsg(a, &[b"ab"], None, &rights(&[d]), 0), 2);
     gives!(t.send(a, b"ef", 0), 2);
-    t.settle()?;
+    let mut count = [0; 4];
+    t.until("all of it", || t.ioctl(b, FIONREAD, &mut count).is_ok() && i32::from_ne_bytes(count) == 6)?;
     let (bytes, items, _) = receive(t, b, 99, 99, 0)?;
     eq!(bytes, b"cdab");
     let got = fds_of(&items);

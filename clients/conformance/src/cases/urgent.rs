@@ -176,8 +176,10 @@ fn second(t: &Test<'_>) -> Outcome {
     t.wait(b, POLLPRI)?;
     t.settle()?;
     gives!(t.send(a, b"cd2", MSG_OOB), 3);
-    t.settle()?;
-    // The first one was not read, and is ordinary data now.
+    // The first one was not read, and is ordinary data now. The second is
+    // announced before it comes.
+    let mut byte = [0];
+    t.until("the second one", || t.recv(b, &mut byte, MSG_OOB | MSG_PEEK) == Ok(1) && byte == *b"2")?;
     gives!(oob(t, b), b'2');
     eq!(t.read_exactly(b, 5)?, b"ab1cd");
     t.shut(&[a, b])
