@@ -101,6 +101,23 @@ pub fn set_tos(packet: &mut [u8], tos: u8) {
         return;
     }
     header[1] = tos;
+    seal(header);
+}
+
+/// Sets the time to live or hop limit in such a header.
+#[cold]
+pub fn set_hops(packet: &mut [u8], hops: u8) {
+    let Some(header) = packet.first_chunk_mut::<V4_HEADER>() else { return };
+    if header[0] >> 4 == 6 {
+        header[7] = hops;
+        return;
+    }
+    header[8] = hops;
+    seal(header);
+}
+
+/// Makes the checksum of an IPv4 header right.
+fn seal(header: &mut [u8; V4_HEADER]) {
     header[10..12].fill(0);
     let sum = checksum::of_header(header);
     header[10..12].copy_from_slice(&sum.to_be_bytes());

@@ -3,14 +3,14 @@
 extern crate std;
 
 use core::net::SocketAddr;
-use std::{vec, vec::Vec};
+use std::{ops::Range, vec, vec::Vec};
 
 use proptest::prelude::*;
 use strait_abi::{Address, Errno, net::Request, socket as c};
 use strait_pd::Message;
 use strait_ring::net_queue::Descriptor;
 
-use super::world::{World, request};
+use super::world::{ClientSocket, World, request};
 
 #[derive(Debug, Clone)]
 enum Act {
@@ -131,4 +131,115 @@ fn a_session_full_of_sockets_costs_only_itself() {
     assert_eq!(w.call(&more), Err(Errno::EMFILE));
     w.call(&Request::Close { socket: handles[3] }).unwrap();
     assert_eq!(w.call(&more).unwrap().0, u32::from(handles[3]));
+}
+
+/// Families, kinds, protocols.
+const KINDS: [(u16, u16, u16); 12] = [
+    (2, c::SOCK_STREAM, 0),
+    (2, c::SOCK_DGRAM, 0),
+    (2, c::SOCK_DGRAM, 1),
+    (2, c::SOCK_RAW, 99),
+    (10, c::SOCK_STREAM, 0),
+    (10, c::SOCK_DGRAM, 0),
+    (10, c::SOCK_DGRAM, 58),
+    (10, c::SOCK_RAW, 58),
+    (1, c::SOCK_STREAM, 0),
+    (1, c::SOCK_DGRAM, 0),
+    (1, c::SOCK_SEQPACKET, 0),
+    (17, c::SOCK_DGRAM, 0),
+];
+const LEVELS: [i32; 8] = [0, 1, 6, 17, 41, 58, 255, 263];
+const NAMES: Range<i32> = 0..90;
+
+/// Values that options may have: numbers, bytes, structures, nothing.
+fn values() -> Vec<Vec<u8>> {
+    let numbers = [i32::MIN, -1, 0, 1, 2, 88, 255, 256, 65_536, i32::MAX];
+    let mut values: Vec<Vec<u8>> = numbers.iter().map(|n| n.to_ne_bytes().to_vec()).collect();
+    values.extend([vec![], vec![0], vec![255], vec![0; 8], vec![1; 8], vec![0xe0; 12], vec![255; 20], vec![0; 300]]);
+    values
+}
+
+type Opt<'a> = (i32, i32, &'a [u8]);
+
+/// Sets an option and reads it; whether it was taken.
+fn set(w: &mut World, socket: u16, (level, name, value): Opt<'_>) -> bool {
+    let taken = w.call(&Request::SetOption { socket, level, name, value }).is_ok();
+    let _ = w.call(&Request::GetOption { socket, level, name });
+    taken
+}
+
+fn new_socket(w: &mut World, (family, kind, protocol): (u16, u16, u16)) -> ClientSocket {
+    let (handle, _) = w.call(&Request::Socket { family, kind, protocol }).unwrap();
+    w.attached(handle as u16)
+}
+
+fn say(w: &mut World, s: &mut ClientSocket) {
+    if s.tx.room() >= 24 {
+        // As a record too: twelve bytes of data without an address.
+        let bytes = [12, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 0, 0, 0];
+        s.tx.stage(0, &bytes).unwrap();
+        s.tx.commit(24);
+    }
+    let _ = w.call(&Request::Send { socket: s.handle });
+    w.ring(s.handle);
+    w.step(1000);
+}
+
+/// A listener, and a connection to it, or two that send to each other; one
+/// that connects to nobody.
+fn company(w: &mut World, kind: (u16, u16, u16), option: Option<Opt<'_>>) -> Vec<ClientSocket> {
+    let (mut a, b, lost) = (new_socket(w, kind), new_socket(w, kind), new_socket(w, kind));
+    for s in [&a, &b, &lost] {
+        option.map(|option| set(w, s.handle, option));
+    }
+    let here = match kind.0 {
+        2 => Address::from(SocketAddr::from(([127, 0, 0, 1], 0))),
+        10 => Address::from(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0))),
+        family => Address::from_bytes(&family.to_ne_bytes()).unwrap(),
+    };
+    let _ = w.call(&Request::Bind { socket: b.handle, address: here.as_bytes() });
+    let _ = w.call(&Request::Listen { socket: b.handle, backlog: 5 });
+    if let Ok((_, name)) = w.call(&Request::LocalAddress { socket: b.handle }) {
+        let _ = w.call(&Request::Connect { socket: a.handle, address: &name });
+    }
+    let nobody = Address::from(SocketAddr::from(([10, 0, 2, 99], 7)));
+    let _ = w.call(&Request::Connect { socket: lost.handle, address: nobody.as_bytes() });
+    w.step(1000);
+    let taken = w.call(&Request::Accept { socket: b.handle }).ok().map(|(handle, _)| w.attached(handle as u16));
+    say(w, &mut a);
+    let mut all = vec![a, b, lost];
+    all.extend(taken);
+    say(w, all.last_mut().unwrap());
+    all
+}
+
+#[test]
+fn no_option_is_fatal() {
+    for kind in KINDS {
+        let mut w = World::with_session(256 * 1024);
+        let (fresh, mut standing) = (new_socket(&mut w, kind), company(&mut w, kind, None));
+        let connects = [c::SOCK_STREAM, c::SOCK_SEQPACKET].contains(&kind.1);
+        assert_eq!(standing.len(), if connects { 4 } else { 3 });
+        let before = w.counters().sockets;
+        for (level, name) in LEVELS.into_iter().flat_map(|level| NAMES.map(move |name| (level, name))) {
+            for value in values() {
+                let option = (level, name, &value[..]);
+                for s in &mut standing {
+                    if set(&mut w, s.handle, option) {
+                        say(&mut w, s);
+                    }
+                }
+                if !set(&mut w, fresh.handle, option) {
+                    continue;
+                }
+                for s in company(&mut w, kind, Some(option)) {
+                    w.call(&Request::Close { socket: s.handle }).unwrap();
+                }
+                assert_eq!(w.counters().sockets, before, "{kind:?} {option:?}");
+            }
+        }
+        w.call(&Request::Hello { version: strait_abi::session::VERSION }).unwrap();
+        let c = w.counters();
+        assert_eq!((c.sockets, c.sockets_all, c.pages, c.buffer_bytes), (0, 0, 0, 0), "{kind:?}");
+    }
 }

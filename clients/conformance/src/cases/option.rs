@@ -86,6 +86,7 @@ pub const CASES: &[Case] = &[
     Case::new("IPV6_UNICAST_HOPS", "ipv6(7)", V6, |t| {
         int(t, I6, IPV6_UNICAST_HOPS, 64, &[(1, 1), (0, 0), (255, 255), (-1, 64)], &[(256, EINVAL), (-2, EINVAL)])
     }),
+    Case::new("IPV6_UNICAST_HOPS of 0 within the host", "ipv6(7)", V6, no_hops),
     Case::new("IPV6_MULTICAST_HOPS", "ipv6(7)", &[UDP6], |t| {
         int(t, I6, IPV6_MULTICAST_HOPS, 1, &[(0, 0), (255, 255), (-1, 1)], &[(256, EINVAL), (-2, EINVAL)])
     }),
@@ -103,6 +104,32 @@ pub const CASES: &[Case] = &[
     Case::new("IPV6_RECVTCLASS", "ipv6(7)", V6, |t| int(t, I6, IPV6_RECVTCLASS, 0, FLAG, NONE)),
     Case::new("IPV6_MTU needs a peer", "ipv6(7) ENOTCONN", V6, |t| no_mtu(t, I6, IPV6_MTU)),
 ];
+
+/// A hop limit of 0 lets nothing out of the host, and all through within it.
+fn no_hops(t: &Test<'_>) -> Outcome {
+    for (n, late) in [(0, false), (1, true)] {
+        let (b, a) = (if t.stream() { t.listener(n)? } else { t.bound(n)? }, t.sock()?);
+        if !late {
+            ok!(t.set_option(a, I6, IPV6_UNICAST_HOPS, 0));
+            ok!(t.set_option(b, I6, IPV6_UNICAST_HOPS, 0));
+        }
+        t.join(a, &t.lo(n))?;
+        if late {
+            ok!(t.set_option(a, I6, IPV6_UNICAST_HOPS, 0));
+        }
+        gives!(t.send(a, b"hello", 0), 5);
+        let end = if t.stream() { t.take(b)? } else { b };
+        eq!(t.read_some(end, 9)?, b"hello");
+        if t.stream() {
+            gives!(t.option(end, I6, IPV6_UNICAST_HOPS), if late { 64 } else { 0 });
+            gives!(t.send(end, b"you", 0), 3);
+            eq!(t.read_some(a, 9)?, b"you");
+            t.shut(&[end])?;
+        }
+        t.shut(&[a, b])?;
+    }
+    Ok(())
+}
 
 /// An option of a number: default, values that can be set and what they read
 /// as, values that cannot, and lengths.

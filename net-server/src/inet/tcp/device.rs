@@ -13,6 +13,9 @@ use crate::{
     link::{Arrived, Links},
 };
 
+/// The hop limit that smoltcp writes.
+const HOPS: u8 = 64;
+
 /// For one call of smoltcp.
 pub struct Wire<'a> {
     /// What arrived.
@@ -28,14 +31,22 @@ pub struct Wire<'a> {
 }
 
 /// What is put into packets on their way out.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Marks {
     /// IP_TOS.
     pub tos: u8,
+    /// IP_TTL or IPV6_UNICAST_HOPS, which may be 0: smoltcp takes no 0.
+    pub hops: u8,
     /// TCP_MAXSEG; 0 for what the link takes.
     pub segment: u16,
     /// The sequence number behind the urgent byte, as on the wire.
     pub urgent: Option<u32>,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self { tos: 0, hops: HOPS, segment: 0, urgent: None }
+    }
 }
 
 /// Numbers of the last segment sent.
@@ -109,6 +120,9 @@ fn finish(packet: &mut [u8], isn: u32, marks: Marks, last: &mut LastSent) {
     }
     if marks.tos != 0 {
         ip::set_tos(packet, marks.tos);
+    }
+    if marks.hops != HOPS {
+        ip::set_hops(packet, marks.hops);
     }
     let sum = checksum::transport(packet);
     TcpPacket::new_unchecked(&mut packet[header..]).set_checksum(sum);

@@ -127,10 +127,9 @@ impl Tcp {
             watch.set_limit(if user_timeout == 0 { DATA_TIMEOUT } else { user_timeout });
         }
         connection.marks.tos = if v4 { ip.tos } else { ip.class };
+        connection.marks.hops = if v4 { ip.ttl } else { hops };
         connection.marks.segment = options.max_segment;
-        let tcp = connection.tcp();
-        tcp.set_nagle_enabled(!options.nodelay);
-        tcp.set_hop_limit(Some(if v4 { ip.ttl } else { hops }));
+        connection.tcp().set_nagle_enabled(!options.nodelay);
         // The deadlines may be earlier now, and what was held back goes out.
         if uncorked || rearm || options.nodelay || user_timeout != 0 {
             self.mark(index);
