@@ -343,6 +343,22 @@ fn a_peer_that_takes_nothing_does_not_hold_a_closed_socket_for_ever() {
 }
 
 #[test]
+fn what_an_earlier_incarnation_closed_is_not_finished() {
+    let mut w = World::new();
+    let (mut s, h) = pair(&mut w);
+    let mut sent = 0;
+    while sent < 150_000 {
+        sent += write(&mut w, &mut s, &pattern(sent, 150_000 - sent));
+        w.step(1_000_000);
+    }
+    w.call(&Request::Close { socket: s.handle }).unwrap();
+    w.call(&Request::Hello { version: strait_abi::session::VERSION }).unwrap();
+    let c = w.counters();
+    assert_eq!((c.sockets_all, c.pages, c.buffer_bytes), (0, 0, 0));
+    w.until(10, |w| w.peer.sockets.get::<Socket>(h).state() == State::Closed);
+}
+
+#[test]
 fn who_waits_for_pages_gets_those_that_others_give_back() {
     let mut w = World::with_session(64 * 1024);
     let (mut a, h) = pair(&mut w);

@@ -286,7 +286,8 @@ impl Tcp {
             }
             return true;
         }
-        if !open && state != State::Closed && self.gives_up(core, index) {
+        let abandoned = core.sockets[id].abandoned;
+        if !open && state != State::Closed && (abandoned || self.gives_up(core, index)) {
             self.abort(shared, core, index);
             return true;
         }
