@@ -1,5 +1,7 @@
 //! Names, connections and their end.
 
+use alloc::boxed::Box;
+
 use strait_abi::{
     Address, Errno,
     address::AF_UNSPEC,
@@ -140,24 +142,36 @@ impl Unix {
 
     /// The queue of connections is full: an event tells when to try again.
     fn wait_at(&mut self, core: &mut Core, id: SocketId, listener: SocketId) -> Result<(), Errno> {
-        let waiters = &mut self.endpoint(core, listener).waiters;
-        if !waiters.contains(&id) {
-            waiters.push(id);
-        }
+        self.wait_for_room(core, id, listener);
         Err(Errno::EAGAIN)
     }
 
-    /// Who waited for room at the socket tries again.
+    /// An event tells the client of `id` when it is worth trying again to reach
+    /// `target`.
+    pub(super) fn wait_for_room(&mut self, core: &Core, id: SocketId, target: SocketId) {
+        self.endpoint(core, target).waiters |= 1 << core.sockets[id].session;
+        self.endpoint(core, id).waits = true;
+    }
+
+    /// Who waited for room at the socket tries again. So do others of their
+    /// sessions that wait elsewhere: that is not kept apart, so that it needs no
+    /// memory.
     pub(super) fn wake_waiters(&mut self, core: &mut Core, id: SocketId) {
-        for waiter in core::mem::take(&mut self.endpoint(core, id).waiters) {
-            if !self.owns(core, waiter) {
-                continue;
+        let mut left = core::mem::take(&mut self.endpoint(core, id).waiters);
+        while left != 0 {
+            let session = left.trailing_zeros() as usize;
+            left &= left - 1;
+            for slot in 0..core.sessions[session].slots.len() {
+                let Some(waiter) = core.sessions[session].slots[slot].filter(|w| self.owns(core, *w)) else { continue };
+                if !core::mem::take(&mut self.endpoint(core, waiter).waits) {
+                    continue;
+                }
+                if core.sockets[waiter].kind == c::SOCK_DGRAM && self.peer(core, waiter) == Some(id) {
+                    self.endpoint(core, waiter).blocked = false;
+                    self.update_datagram(core, waiter);
+                }
+                core.event(waiter);
             }
-            if core.sockets[waiter].kind == c::SOCK_DGRAM {
-                self.endpoint(core, waiter).blocked = false;
-                self.update_datagram(core, waiter);
-            }
-            core.event(waiter);
         }
     }
 
@@ -260,7 +274,7 @@ impl Unix {
         let endpoint = self.endpoints.remove(state);
         for mark in endpoint.queue.into_iter().chain(endpoint.pending) {
             if let Some(control) = mark.control {
-                control.drop(core);
+                (*control).drop(core);
             }
         }
         if let Some(peer) = peer
@@ -294,12 +308,11 @@ impl Unix {
             self.refresh(core, id);
             return (used, 0);
         };
-        let mut control =
-            control.unwrap_or(Control { rights: alloc::vec::Vec::new(), from: Credentials::of(core, session) });
+        let mut control = control.map_or_else(|| Control::plain(core, session), |control| *control);
         let used = control.give(core, session, peek, credentials, into);
         if peek {
             if let Some((mark, _)) = self.next_mark(core, id) {
-                mark.control = Some(control);
+                mark.control = Some(Box::new(control));
             }
         } else if stream {
             self.endpoint(core, id).queue.pop_front();

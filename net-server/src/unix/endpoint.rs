@@ -1,6 +1,6 @@
 //! The family's part of a socket.
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque};
 
 use strait_abi::Address;
 
@@ -24,7 +24,7 @@ pub struct Mark {
     pub start: u32,
     /// Bytes of data; of a record, all of it.
     pub bytes: u32,
-    pub control: Option<Control>,
+    pub control: Option<Box<Control>>,
 }
 
 /// Urgent data (MSG_OOB): it lies in the ring of the receiver.
@@ -67,8 +67,11 @@ pub struct Endpoint {
     /// Positions of urgent bytes that the client writes.
     pub urgent_pending: VecDeque<u32>,
     pub urgent: Option<Urgent>,
-    /// Who waits for room in the queue of connections or of datagrams.
-    pub waiters: Vec<SocketId>,
+    /// Sessions with sockets that wait for room in the queue of connections or
+    /// of datagrams, a bit each.
+    pub waiters: u64,
+    /// It waits for that at some socket.
+    pub waits: bool,
     /// The peer's queue was full.
     pub blocked: bool,
     /// It is in the list of sockets to look after.
@@ -96,7 +99,8 @@ impl Endpoint {
             pending: VecDeque::new(),
             urgent_pending: VecDeque::new(),
             urgent: None,
-            waiters: Vec::new(),
+            waiters: 0,
+            waits: false,
             blocked: false,
             dirty: false,
             reached: 0,

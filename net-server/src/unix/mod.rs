@@ -121,7 +121,7 @@ impl Unix {
         for id in [id].into_iter().chain(waiting) {
             for mark in &mut self.endpoint(core, id).queue {
                 if let Some(control) = mark.control.take() {
-                    control.drop(core);
+                    (*control).drop(core);
                 }
             }
             if let Some(peer) = self.peer(core, id)
@@ -129,7 +129,7 @@ impl Unix {
             {
                 for mark in &mut self.endpoint(core, peer).pending {
                     if let Some(control) = mark.control.take() {
-                        control.drop(core);
+                        (*control).drop(core);
                     }
                 }
             }

@@ -1,6 +1,8 @@
 //! Datagrams and sequenced packets: records from the ring of one client
 //! straight into the other's.
 
+use alloc::boxed::Box;
+
 use strait_abi::{Errno, control::space, net::RecordHeader, session::status, socket as c};
 use strait_ring::{Misbehaved, paged::RING_BYTES};
 use zerocopy::{FromBytes, IntoBytes};
@@ -167,10 +169,7 @@ impl Unix {
                 Err(control) => control.refuse(core),
             }
         }
-        let waiters = &mut self.endpoints[target].waiters;
-        if !waiters.contains(&id) {
-            waiters.push(id);
-        }
+        self.wait_for_room(core, id, to);
         self.endpoints[state].blocked = connected == Some(to) && !mutual;
         self.update_datagram(core, id);
         self.update_datagram(core, to);
@@ -223,7 +222,7 @@ impl Unix {
         });
         let Some(Some(start)) = start else { return Err(control) };
         let carries = !control.rights.is_empty();
-        let control = if carries { Some(control) } else { None };
+        let control = carries.then(|| Box::new(control));
         self.endpoints[target].queue.push_back(Mark { start, bytes: total, control });
         Ok(())
     }
@@ -298,7 +297,7 @@ impl Unix {
         let control = endpoint.queue.iter().any(carries);
         word |= if control { status::CONTROL } else { 0 };
         // Descriptors that nobody asks for are dropped when they are passed.
-        word |= if control || !endpoint.waiters.is_empty() { status::RING_ON_DRAIN } else { 0 };
+        word |= if control || endpoint.waiters != 0 { status::RING_ON_DRAIN } else { 0 };
         core.set_status(id, word);
     }
 

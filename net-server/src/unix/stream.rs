@@ -1,5 +1,6 @@
 //! Streams: bytes from the ring of one client straight into the other's.
 
+use alloc::boxed::Box;
 use core::sync::atomic::{Ordering, fence};
 
 use strait_abi::{Errno, session::status, socket as c};
@@ -84,7 +85,7 @@ impl Unix {
             if let Some(mark) = endpoint.queue.pop_front()
                 && let Some(control) = mark.control
             {
-                control.drop(core);
+                (*control).drop(core);
             }
         }
     }
@@ -334,7 +335,7 @@ impl Unix {
         }
         let session = core.sockets[id].session;
         let control = Control::take(core, session, control)?;
-        let mark = Mark { start: tail, bytes, control: Some(control) };
+        let mark = Mark { start: tail, bytes, control: Some(Box::new(control)) };
         self.endpoints[core.sockets[id].state].pending.push_back(mark);
         Ok(())
     }
