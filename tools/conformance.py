@@ -38,7 +38,6 @@ REGIONS = [
     ("log", 0x10000, 0x18_0300_1000, "console"),
 ]
 PEERS = [("net_server", True), ("vfs_server", True), ("timer_driver", True), ("console", False)]
-SERVER_HEAP = 0x8000000
 
 
 def clients(system):
@@ -78,9 +77,6 @@ def add_map(pd, region, at, symbols=()):
 def add_suite(system):
     """Puts the client `conformance` in."""
     pds = {pd.get("name"): pd for pd in system.findall("protection_domain")}
-    for region in system.findall("memory_region"):
-        if region.get("name") == "net_server_heap":
-            region.set("size", hex(SERVER_HEAP))
     suite = ET.SubElement(system, "protection_domain", name=CLIENT, priority="20", fpu="false", stack_size="0x20000")
     ET.SubElement(suite, "program_image", path=f"{CLIENT}.elf")
     symbols = {

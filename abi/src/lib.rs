@@ -15,6 +15,7 @@ pub mod control;
 pub mod entropy;
 mod errno;
 pub mod eth;
+pub mod heap;
 pub mod interface;
 pub mod log;
 pub mod net;

@@ -17,6 +17,7 @@
 //! | `process`, `world` | one PD: mapping, [`strait_pd::Pd`], a server's loop |
 //! | `control` | notifications and protected calls between processes |
 //! | `memory` | memory files and mappings |
+//! | `heap` | no PD takes more than its heap on seL4 has |
 //! | `interrupt`, [`devices`] | devices: TAP, timer, entropy, console |
 //! | `net` | namespace, TAP, DHCP, port forwarding |
 //!
@@ -29,6 +30,8 @@
 mod cli;
 mod control;
 pub mod devices;
+#[allow(unsafe_code)]
+mod heap;
 mod interrupt;
 mod manifest;
 #[allow(unsafe_code)]

@@ -11,6 +11,7 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use strait_pd::{Channel, Component, Config, Environment};
 
 use crate::control::CONTROL_BYTES;
+use crate::heap;
 use crate::interrupt::Interrupt;
 use crate::manifest::Manifest;
 use crate::memory;
@@ -98,6 +99,9 @@ fn prepare(manifest: &Manifest) -> Result<Start> {
             let mut bytes = vec![0; mapped.len()];
             mapped.read(0, &mut bytes).context("cannot read the configuration")?;
             config = Some(Config::decode(&bytes)?);
+        }
+        if region.name.strip_suffix("_heap") == Some(&manifest.name) {
+            heap::limit(region.size);
         }
     }
     let Some(mut config) = config else {

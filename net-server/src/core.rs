@@ -5,7 +5,7 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 
 use rand_chacha::{ChaCha12Rng, rand_core::Rng};
 use slab::Slab;
-use strait_abi::{Errno, policy::Policy, session::SessionRegion, session::status, vfs::token::Verifier};
+use strait_abi::{Errno, heap, policy::Policy, session::SessionRegion, session::status, vfs::token::Verifier};
 use strait_pd::Channel;
 use strait_ring::{
     Misbehaved,
@@ -38,6 +38,10 @@ pub struct Session {
     pub sockets: usize,
     /// Of them, those whose port was chosen for them.
     pub ephemeral: usize,
+    /// TCP connections that it made or that came in by a listener of its, until
+    /// they are over, whoever holds them; and how many there may be.
+    pub connections: usize,
+    pub most_connections: usize,
     /// When its sockets are looked at because pages were short; `u64::MAX` if
     /// they were not.
     pub relief: u64,
@@ -53,7 +57,7 @@ pub struct Session {
 impl Session {
     pub fn new(name: &str, identity: (u32, u32), channel: Channel, region: SessionRegion, policy: Policy) -> Self {
         region.set_version();
-        let places = policy.sockets.map_or(region.sockets(), |most| region.sockets().min(usize::from(most)));
+        let places = heap::places(region.memory().len(), &policy);
         let mut arena = region.arena();
         arena.limit(policy.pages.map_or(usize::MAX, usize::from));
         Self {
@@ -66,6 +70,8 @@ impl Session {
             policy,
             sockets: 0,
             ephemeral: 0,
+            connections: 0,
+            most_connections: 0,
             relief: u64::MAX,
             trim: u64::MAX,
             resting: 0,
@@ -119,6 +125,34 @@ impl Core {
     /// An unpredictable number.
     pub fn random(&mut self) -> u64 {
         self.rng.next_u64()
+    }
+
+    /// Divides a heap of so many bytes between the sessions, see
+    /// [`strait_abi::heap`]; without a size it is as large as it must be. What it
+    /// has and needs if that is more.
+    pub fn share_heap(&mut self, bytes: Option<u64>) -> Result<(), (u64, u64)> {
+        let places = self.sessions.iter().map(|s| s.slots.len()).sum();
+        let least = heap::least(places as u64);
+        let bytes = bytes.unwrap_or(least);
+        if bytes < least {
+            return Err((bytes, least));
+        }
+        for session in &mut self.sessions {
+            session.most_connections = heap::connections(bytes, session.slots.len(), places);
+        }
+        self.sockets.reserve_exact(self.most_sockets());
+        Ok(())
+    }
+
+    /// Sockets that there are at most, in all sessions: at its places, waiting
+    /// to be accepted, in messages, and closed but not over.
+    pub fn most_sockets(&self) -> usize {
+        self.sessions.iter().map(|s| 3 * s.slots.len() + s.most_connections).sum()
+    }
+
+    /// TCP connections that there are at most.
+    pub fn most_connections(&self) -> usize {
+        self.sessions.iter().map(|s| s.most_connections).sum()
     }
 
     /// Makes a socket for a session. ENOBUFS if it owns too many.

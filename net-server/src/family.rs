@@ -15,7 +15,7 @@ pub fn register_all(registry: &mut Registry, core: &mut Core) {
     use strait_abi::address::{AF_INET, AF_INET6};
     registry.register(&[AF_INET, AF_INET6], Box::new(crate::inet::Inet::new(core)));
     registry.register(&[strait_abi::address::AF_PACKET], Box::new(crate::packet::Packet::default()));
-    registry.register(&[strait_abi::address::AF_UNIX], Box::new(crate::unix::Unix::new()));
+    registry.register(&[strait_abi::address::AF_UNIX], Box::new(crate::unix::Unix::new(core)));
 }
 
 /// What a family does. Every call returns at once: what must wait gives EAGAIN

@@ -102,6 +102,8 @@ const TRIM: u64 = 200_000_000;
 /// is.
 const TIMER_SLACK: u64 = 1_000_000;
 
+/// The region that is the heap.
+const HEAP: &str = "net_server_heap";
 /// User of the first client if the settings name none.
 const FIRST_ID: u32 = 1000;
 
@@ -112,6 +114,8 @@ pub enum StartError {
     Config(ConfigError),
     /// A region has an impossible size.
     Region(&'static str),
+    /// The heap has so many bytes and needs so many.
+    Heap(u64, u64),
     /// A setting has no such value.
     Setting(String),
     /// The driver or the entropy source did not answer.
@@ -123,6 +127,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::Region(name) => write!(f, "memory region `{name}` is too small or too large; see ARCHITECTURE.md"),
+            Self::Heap(is, least) => write!(f, "`{HEAP}` has {is:#x} bytes and needs {least:#x}"),
             Self::Setting(text) => write!(f, "strait.toml: {text}"),
             Self::Device(name) => write!(f, "{name} does not answer; is its device there?"),
         }
@@ -229,6 +234,8 @@ pub fn start_with(env: Environment, more: &[fn(&mut Registry, &mut Core)]) -> Re
         let identity = identity(&env, client, core.sessions.len())?;
         core.sessions.push(Session::new(client, identity, channel, shared, policy));
     }
+    let heap = env.config.regions.iter().find(|r| r.name == HEAP).map(|r| r.size);
+    core.share_heap(heap).map_err(|(is, least)| StartError::Heap(is, least))?;
     let (fixed, others) = settings::ipv4(&env)?;
     let dhcp = match &fixed {
         Some(_) => None,

@@ -93,6 +93,8 @@ pub struct Key {
 pub const NET: Service = Service { server: "net_server", suffix: "net" };
 /// Files.
 pub const VFS: Service = Service { server: "vfs_server", suffix: "vfs" };
+/// The heap of `net_server`, whose size the number of sockets decides.
+pub const NET_HEAP: &str = "net_server_heap";
 /// All services.
 pub const SERVICES: [&Service; 2] = [&NET, &VFS];
 /// Least size of a session region: 16 pages.
@@ -223,6 +225,7 @@ pub const PROGRAMS: &[Program] = &[
             frames("eth_rx_data", Perms::RW),
             frames("eth_tx_data", Perms::RW),
             TOKENS,
+            Need { region: NET_HEAP, perms: Perms::RW, min: 1, unit: 1, with: None },
         ],
         channels: &[call("eth_driver"), call("timer_driver"), call("entropy_driver")],
         settings: &[

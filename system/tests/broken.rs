@@ -202,6 +202,32 @@ fn sizes_and_places() {
 }
 
 #[test]
+fn the_heap_holds_what_clients_may_ask_for() {
+    refused(
+        r#"name="net_server_heap" size="0x1400000""#,
+        r#"name="net_server_heap" size="0x1200000""#,
+        "net_server_heap",
+        "for the 128 sockets that all sessions have places for; write size=\"0x1400000\"",
+    );
+    refused(
+        r#"name="httpd_net" size="0x200000""#,
+        r#"name="httpd_net" size="0x800000""#,
+        "_heap",
+        "write size=\"0x2200000\"",
+    );
+    refused(
+        "        <map mr=\"net_server_heap\" vaddr=\"0x16_0000_0000\" perms=\"rw\"/>\n",
+        "",
+        "net_server",
+        "must map",
+    );
+    // A policy that grants fewer sockets needs less.
+    let system = SYSTEM.replacen("0x1400000", "0x1000000", 1);
+    assert_eq!(problems(&system, &SETTINGS.replacen("sockets = 64", "sockets = 16", 1)), []);
+    assert_eq!(problems(&system, SETTINGS).len(), 1);
+}
+
+#[test]
 fn channels_and_priorities() {
     refused(
         r#"<end pd="net_server" id="8"/>"#,

@@ -145,8 +145,10 @@ impl Inet {
     pub fn new(core: &mut Core) -> Self {
         let interface = interface(core);
         let key = [core.random(), core.random()];
-        let shared = Shared { interface, mtu: core.links.mtu(), ports: Ports::new(), endpoints: Slab::new(), key };
-        Self { shared, tcp: Tcp::new(key), udp: Udp::default(), raws: Vec::new(), fragments: Fragments::default() }
+        let endpoints = Slab::with_capacity(core.most_sockets());
+        let shared = Shared { interface, mtu: core.links.mtu(), ports: Ports::new(), endpoints, key };
+        let tcp = Tcp::new(key, core.most_connections());
+        Self { shared, tcp, udp: Udp::default(), raws: Vec::new(), fragments: Fragments::default() }
     }
 
     fn is_tcp(core: &Core, id: SocketId) -> bool {

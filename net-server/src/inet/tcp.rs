@@ -24,10 +24,10 @@ use core::{
 use hashbrown::HashMap;
 use slab::Slab;
 use smoltcp::{
-    iface::{SocketHandle, SocketSet},
+    iface::{SocketHandle, SocketSet, SocketStorage},
     socket::tcp::{Socket, SocketBuffer},
 };
-use strait_abi::{Errno, session::status, socket as c};
+use strait_abi::{Errno, heap, session::status, socket as c};
 
 pub use self::{
     device::{LastSent, Probe},
@@ -54,6 +54,7 @@ use crate::{
 /// window, and what may be sent but not acknowledged. Beyond them data waits in
 /// the pages of the client's session.
 const BUFFER: usize = 32 * 1024;
+const _: () = assert!(2 * BUFFER + size_of::<SocketStorage<'_>>() < heap::CONNECTION as usize - 1024);
 /// Packets that one connection may send in one turn.
 const BURST: usize = 64;
 /// How long a peer may take to answer a SYN (Linux: 6 retries), a SYN+ACK (5
@@ -69,6 +70,9 @@ const PATIENCE: u64 = 60_000_000_000;
 /// Pages of a drained ring that are left to the client without asking it to
 /// tell when it has read them.
 const LAZY_PAGES: u32 = 2;
+/// How long a closed socket may make no headway when its session has no
+/// connection left for a new one, in nanoseconds.
+const STALLED: u64 = 5_000_000_000;
 /// What a handshake is granted while others wait, in nanoseconds.
 const HANDSHAKE: u64 = 500_000_000;
 const TCP: u16 = c::IPPROTO_TCP as u16;
@@ -102,6 +106,8 @@ impl Hash for Tuple {
 
 struct Connection {
     socket: SocketId,
+    /// The session whose connections count it.
+    session: usize,
     set: SocketSet<'static>,
     handle: SocketHandle,
     tuple: Tuple,
@@ -166,11 +172,14 @@ fn buffer() -> Result<SocketBuffer<'static>, Errno> {
 }
 
 impl Tcp {
-    pub fn new(key: [u64; 2]) -> Self {
+    /// For at most `most` connections. All that they need but their buffers is
+    /// there from the beginning.
+    pub fn new(key: [u64; 2], most: usize) -> Self {
         Self {
             key,
-            connections: Slab::new(),
-            by_tuple: HashMap::with_hasher(Keyed::default()),
+            connections: Slab::with_capacity(most),
+            // While it is half empty it is tidied up in place, and never grows.
+            by_tuple: HashMap::with_capacity_and_hasher(2 * most, Keyed::default()),
             held: Held::new(),
             last: 0,
             nobody: SocketSet::new(vec![]),
@@ -182,21 +191,26 @@ impl Tcp {
         }
     }
 
-    /// A connection for `socket`, closed as yet.
-    fn add(&mut self, core: &mut Core, socket: SocketId, tuple: Tuple) -> Result<usize, Errno> {
+    /// A connection for `socket`, closed as yet. ENOBUFS if its session has too
+    /// many.
+    fn add(&mut self, shared: &mut Shared, core: &mut Core, socket: SocketId, tuple: Tuple) -> Result<usize, Errno> {
         if self.by_tuple.contains_key(&tuple) || self.time_wait.get(&tuple, core.now).is_some() {
             return Err(Errno::EADDRNOTAVAIL);
         }
+        let session = core.sockets[socket].session;
+        self.make_room(shared, core, session)?;
         let tcp = Socket::new(buffer()?, buffer()?);
-        let mut set = SocketSet::new(vec![]);
+        let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
         let handle = set.add(tcp);
         // RFC 6528: a clock of 4 µs, and a function that only we can compute.
         let ((a, p), (b, q)) = (words(tuple.local), words(tuple.remote));
         let words = [a as u64, (a >> 64) as u64, b as u64, (b >> 64) as u64, u64::from(p) << 16 | u64::from(q)];
         let isn = (keyed(self.key, &words) as u32).wrapping_add((core.now / 4000) as u32);
         core.counters.buffer_bytes += 2 * BUFFER as u64;
+        core.sessions[session].connections += 1;
         let index = self.connections.insert(Connection {
             socket,
+            session,
             set,
             handle,
             tuple,
@@ -221,12 +235,30 @@ impl Tcp {
         Ok(index)
     }
 
+    /// Makes sure that the session may have one more connection. If it may not,
+    /// a closed one ends that its peer holds up (Linux: tcp_max_orphans).
+    fn make_room(&mut self, shared: &mut Shared, core: &mut Core, session: usize) -> Result<(), Errno> {
+        let owner = &core.sessions[session];
+        if owner.connections < owner.most_connections {
+            return Ok(());
+        }
+        let stalled = |c: &Connection| {
+            let since = c.give_up.filter(|_| c.session == session)?.0 - PATIENCE;
+            (core.now - since >= STALLED).then_some(since)
+        };
+        let oldest = self.connections.iter().filter_map(|(index, c)| Some((stalled(c)?, index))).min();
+        let (_, index) = oldest.ok_or(Errno::ENOBUFS)?;
+        self.abort(shared, core, index);
+        Ok(())
+    }
+
     /// The connection is over. What is left of the socket stays until its
     /// client closes it.
     fn end(&mut self, shared: &mut Shared, core: &mut Core, index: usize) {
         let connection = self.connections.remove(index);
         self.timers.remove(&(connection.queued, index));
         core.counters.buffer_bytes -= 2 * BUFFER as u64;
+        core.sessions[connection.session].connections -= 1;
         self.by_tuple.remove(&connection.tuple);
         if let Some(queue) = connection.listener.and_then(|l| core.queue(l)) {
             queue.leave(connection.socket);
@@ -286,9 +318,10 @@ impl Tcp {
                 other => other,
             })?,
         }
-        let endpoint = &mut shared.endpoints[core.sockets[id].state];
-        let local = SocketAddr::new(source, endpoint.local.map_or(0, |l| l.port()));
-        let index = self.add(core, id, Tuple { local, remote })?;
+        let state = core.sockets[id].state;
+        let local = SocketAddr::new(source, shared.endpoints[state].local.map_or(0, |l| l.port()));
+        let index = self.add(shared, core, id, Tuple { local, remote })?;
+        let endpoint = &mut shared.endpoints[state];
         endpoint.local = Some(local);
         endpoint.peer = Some(remote);
         endpoint.connection = Some(index);

@@ -6,7 +6,9 @@ use alloc::{collections::VecDeque, vec::Vec};
 use super::ETH_HEADER;
 use crate::socket::SocketId;
 
-/// Bytes of frames that may wait to be given out; beyond, they are not copied.
+/// Frames that may wait to be given out, and bytes of them; beyond, they are not
+/// copied.
+const MOST_FRAMES: usize = 1024;
 const MOST: usize = 512 * 1024;
 
 /// A frame that passed.
@@ -33,7 +35,7 @@ pub struct Tap {
 impl Tap {
     /// A frame passes.
     pub fn put(&mut self, device: u32, outgoing: bool, bytes: &[u8]) {
-        if self.held + bytes.len() > MOST {
+        if self.held + bytes.len() > MOST || self.frames.len() >= MOST_FRAMES {
             return;
         }
         self.held += bytes.len();

@@ -1,6 +1,7 @@
 mod dhcp;
 mod fragments;
 mod groups;
+mod heap;
 mod hostile;
 mod inet6;
 mod interfaces;

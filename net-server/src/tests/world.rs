@@ -6,7 +6,7 @@ extern crate std;
 use core::net::SocketAddr;
 use std::{
     boxed::Box,
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::VecDeque,
     string::{String, ToString},
     vec,
@@ -48,6 +48,19 @@ const ENTROPY: u8 = 2;
 pub const CLIENT: u8 = 3;
 /// Another client, with a session of its own.
 pub const SECOND: u8 = 4;
+
+std::thread_local! {
+    /// The server is at work in this thread.
+    pub static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls the server.
+fn inside<T>(work: impl FnOnce() -> T) -> T {
+    INSIDE.set(true);
+    let result = work();
+    INSIDE.set(false);
+    result
+}
 
 #[derive(Default)]
 struct State {
@@ -271,7 +284,8 @@ impl World {
             rx_data: of(4),
             tx_data: of(5),
         };
-        let server = crate::start(environment_for_tests(outside, config, &regions)).unwrap();
+        let env = environment_for_tests(outside, config, &regions);
+        let server = inside(|| crate::start(env)).unwrap();
         let mut port = PeerPort::default();
         let mac = EthernetAddress([2, 0, 0, 0, 0, 2]);
         let mut interface = Interface::new(Config::new(mac.into()), &mut port, Instant::from_micros(0));
@@ -304,13 +318,13 @@ impl World {
     /// A control call of a client.
     pub fn call_of(&mut self, client: u8, request: &Request<'_>) -> Result<(u32, Vec<u8>), Errno> {
         let mut message = request.encode().unwrap();
-        self.server.protected(channel(client), &mut message);
+        inside(|| self.server.protected(channel(client), &mut message));
         let mut buffer = [0; MESSAGE_BYTES];
         net::decode_reply(&message, &mut buffer).map(|r| (r.value, r.bytes.to_vec()))
     }
 
     pub fn raw_call(&mut self, message: &mut Message) {
-        self.server.protected(channel(CLIENT), message);
+        inside(|| self.server.protected(channel(CLIENT), message));
     }
 
     pub fn socket(&mut self, kind: u16) -> ClientSocket {
@@ -456,7 +470,7 @@ impl World {
     fn wake(&mut self, id: u8) {
         let mut set = ChannelSet::EMPTY;
         set.insert(channel(id));
-        if let Some(last) = self.server.notified(set) {
+        if let Some(last) = inside(|| self.server.notified(set)) {
             self.outside.notify(last);
         }
     }

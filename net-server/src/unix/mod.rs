@@ -56,9 +56,9 @@ pub struct Unix {
 }
 
 impl Unix {
-    pub fn new() -> Self {
+    pub fn new(core: &Core) -> Self {
         Self {
-            endpoints: Slab::new(),
+            endpoints: Slab::with_capacity(core.most_sockets()),
             names: Names::default(),
             dirty: Vec::new(),
             turn: Vec::new(),

@@ -2,6 +2,7 @@
 //! built or booted. Every rule names the line at fault and what to do.
 
 mod expected;
+mod heap;
 mod policy;
 mod settings;
 mod sharing;
@@ -15,6 +16,7 @@ pub fn check(system: &System, settings: &Settings) -> Vec<Problem> {
     structure::check(system, &mut report);
     sharing::check(system, &mut report);
     expected::check(system, &mut report);
+    heap::check(system, settings, &mut report);
     let mut problems = report.problems;
     settings::check(system, settings, &mut problems);
     policy::check(system, settings, &mut problems);

@@ -10,6 +10,19 @@ use crate::{Problem, Settings, System};
 /// How the keys begin.
 pub const POLICY: &str = "policy.";
 
+/// The policy of a client, as far as it can be read.
+pub fn policy_of(settings: &Settings, client: &str) -> Policy {
+    let mut policy = Policy::default();
+    let prefix = format!("{POLICY}{client}.");
+    for setting in settings.pd(NET.server).map(|table| &table.entries[..]).unwrap_or_default() {
+        if let Some(key) = setting.key.strip_prefix(&prefix) {
+            // What is wrong with it is told by `check`.
+            let _ = policy.set(key, &setting.value);
+        }
+    }
+    policy
+}
+
 pub fn check(system: &System, settings: &Settings, problems: &mut Vec<Problem>) {
     let clients = system.regions.iter().filter_map(|r| r.name.strip_suffix(NET.suffix)?.strip_suffix('_'));
     let clients: Vec<&str> = clients.filter(|c| system.pd(c).is_some()).collect();

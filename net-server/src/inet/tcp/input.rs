@@ -183,7 +183,7 @@ impl Tcp {
         let (session, family, domain, options, state) =
             (parent.session, parent.family, parent.domain, parent.options, parent.state);
         let id = core.add(session, family, domain, c::SOCK_STREAM, TCP)?;
-        let index = match self.add(core, id, tuple) {
+        let index = match self.add(shared, core, id, tuple) {
             Ok(index) => index,
             Err(errno) => {
                 core.remove(id);

@@ -16,7 +16,7 @@ use crate::{
 /// How long one is remembered, in nanoseconds (Linux: TCP_TIMEWAIT_LEN).
 const LENGTH: u64 = 60_000_000_000;
 /// How many are; the oldest is forgotten for a new one.
-const MOST: usize = 8192;
+const MOST: usize = 4096;
 const TCP_HEADER: usize = 20;
 
 /// The table.
@@ -28,7 +28,9 @@ pub struct TimeWait {
 
 impl TimeWait {
     pub fn new() -> Self {
-        Self { entries: HashMap::with_hasher(Keyed::default()), queue: VecDeque::new() }
+        // While it is half empty it is tidied up in place, and never grows.
+        let entries = HashMap::with_capacity_and_hasher(2 * MOST, Keyed::default());
+        Self { entries, queue: VecDeque::with_capacity(MOST) }
     }
 
     /// Forgets those whose time is over: `release` gets the port of each and
