@@ -93,6 +93,7 @@ errnos! {
     EHOSTUNREACH = 113, "host is unreachable";
     EALREADY = 114, "connection already in progress";
     EINPROGRESS = 115, "operation in progress";
+    ESTALE = 116, "not valid any more";
     EDQUOT = 122, "quota exceeded";
     ECANCELED = 125, "operation cancelled";
 }

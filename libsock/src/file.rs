@@ -112,10 +112,10 @@ impl OpenFile {
     }
 
     /// Opens what another process gave away with [`export`](Self::export). EBADF
-    /// if it is not there any more.
-    pub fn import(vfs: &Rc<Vfs>, waiter: &Waiter, token: &[u8]) -> Result<Self, Errno> {
+    /// if it is not there any more. With `keep` the token can be shown again.
+    pub fn import(vfs: &Rc<Vfs>, waiter: &Waiter, token: &[u8], keep: bool) -> Result<Self, Errno> {
         let token = vfs.path(token)?;
-        let reply = vfs.call(waiter, Request::Import { token })?;
+        let reply = vfs.call(waiter, Request::Import { token, keep })?;
         let handle = Handle::try_from(reply.result).map_err(|_| Errno::EPROTO)?;
         let file = Self::new(vfs, handle, reply.extra[0] as u32, 0, reply.extra[1]);
         file.shared.set(true);

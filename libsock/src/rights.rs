@@ -42,6 +42,8 @@ use crate::{
 const SOCKADDR: usize = 110;
 /// Bytes of a token before number and code, which alone travel.
 const KIND: usize = 8;
+/// How often a right to connect that was taken away is asked for again.
+const MOST_TRIES: u32 = 16;
 /// Bytes of a `struct ucred`.
 const CREDENTIALS: usize = 12;
 
@@ -209,7 +211,7 @@ impl Process {
             if (item.level, item.kind) == (SOL_SOCKET, SCM_RIGHTS) {
                 for (_, token) in words(item.value).filter(|(word, _)| word & FILE != 0) {
                     // Opened and closed again.
-                    let _ = self.import(&token);
+                    let _ = self.import(&token, false);
                 }
             }
         }
@@ -269,7 +271,7 @@ impl Process {
             let object = if fds.len() / 4 >= room {
                 Err(Errno::EMSGSIZE)
             } else if word & FILE != 0 {
-                self.import(&token)
+                self.import(&token, flags & MSG_PEEK != 0)
             } else {
                 adopt(net, word & !NONBLOCK, word & NONBLOCK != 0).map(Object::Socket)
             };
@@ -283,7 +285,7 @@ impl Process {
                         refuse(net, word & !NONBLOCK);
                     } else if flags & MSG_PEEK == 0 {
                         // Opened and closed again: nobody else can take it.
-                        let _ = self.import(&token);
+                        let _ = self.import(&token, false);
                     }
                 }
             }
@@ -302,23 +304,35 @@ impl Process {
         Ok(travelling(&token))
     }
 
-    /// The open file that a token stands for.
-    fn import(&self, bytes: &[u8; TOKEN_BYTES]) -> Result<Object, Errno> {
+    /// The open file that a token stands for; with `keep` it can be shown again.
+    fn import(&self, bytes: &[u8; TOKEN_BYTES], keep: bool) -> Result<Object, Errno> {
         let mut token = Token { kind: vfs::token::FILE, ..Token::default() };
         token.as_mut_bytes()[KIND..].copy_from_slice(bytes);
-        let file = OpenFile::import(self.vfs()?, self.waiter(), token.as_bytes())?;
+        let file = OpenFile::import(self.vfs()?, self.waiter(), token.as_bytes(), keep)?;
         Ok(Object::File(Rc::new(file)))
     }
 
-    /// The address as the server gets it: that of a name in the file system
-    /// with a token which says that this client may connect there. The errors
-    /// of a path (path_resolution(7)); EACCES without permission to write;
-    /// ECONNREFUSED if it is no socket.
-    pub(crate) fn address_to(&self, socket: &Socket, address: &Address) -> Result<Address, Errno> {
-        match path_of(address).filter(|_| socket.is_local()) {
-            None => Ok(*address),
-            Some(path) => with_token(address, &self.socket_token(path).map_err(without_files)?),
+    /// Does `f` with the address as the server gets it: that of a name in the
+    /// file system with a token which says that this client may connect there.
+    /// The errors of a path (path_resolution(7)); EACCES without permission to
+    /// write; ECONNREFUSED if it is no socket.
+    pub(crate) fn with_right<T>(
+        &self,
+        socket: &Socket,
+        address: &Address,
+        mut f: impl FnMut(&Address) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let Some(path) = path_of(address).filter(|_| socket.is_local()) else { return f(address) };
+        // Names that change all the time must not keep anybody here for ever.
+        for _ in 0..MOST_TRIES {
+            let named = with_token(address, &self.socket_token(path).map_err(without_files)?)?;
+            match f(&named) {
+                // Some right was taken away meanwhile: perhaps this one.
+                Err(Errno::ESTALE) => {}
+                done => return done,
+            }
         }
+        Err(Errno::EACCES)
     }
 
     /// bind(2) of a local socket: makes its node in the file system.

@@ -119,6 +119,8 @@ pub struct Core {
     pub cycles: bool,
     /// What believes tokens of `vfs_server`.
     pub tokens: Option<Verifier>,
+    /// `vfs_server` is to hear of open files that did not arrive.
+    pub files_lost: bool,
 }
 
 impl Core {

@@ -148,6 +148,8 @@ pub struct NetServer {
     log: Logger,
     driver: Channel,
     timer: Channel,
+    /// That to `vfs_server`, if there is one.
+    files: Option<Channel>,
     rx: EthRx,
     core: Core,
     families: Registry,
@@ -222,6 +224,7 @@ pub fn start_with(env: Environment, more: &[fn(&mut Registry, &mut Core)]) -> Re
         orphans: Vec::new(),
         cycles: false,
         tokens: tokens::verifier(&env)?,
+        files_lost: false,
     };
     let mut sessions = [None; strait_pd::MAX_CHANNELS];
     for region in &env.config.regions {
@@ -251,6 +254,7 @@ pub fn start_with(env: Environment, more: &[fn(&mut Registry, &mut Core)]) -> Re
         log,
         driver,
         timer,
+        files: env.channel("vfs_server").ok(),
         rx,
         core,
         families,
@@ -509,6 +513,9 @@ impl NetServer {
         if frames || buffers {
             self.core.counters.notify_driver += 1;
             tell(self.pd, self.driver);
+        }
+        if let Some(files) = self.files.filter(|_| ::core::mem::take(&mut self.core.files_lost)) {
+            tell(self.pd, files);
         }
         let mut left = ::core::mem::take(&mut self.core.notify);
         while left != 0 {

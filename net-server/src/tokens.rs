@@ -14,6 +14,10 @@ fn token(kind: u32, [node, mac]: [u64; 2]) -> Token {
     Token { kind, reserved: 0, node, mac }
 }
 
+fn file(bytes: &[u8; 16]) -> Token {
+    token(FILE, words(bytes))
+}
+
 fn words(bytes: &[u8; 16]) -> [u64; 2] {
     let (node, mac) = bytes.split_at(8);
     [node, mac].map(|b| b.try_into().map_or(0, u64::from_ne_bytes))
@@ -29,21 +33,36 @@ impl Core {
         self.verify(BIND, token, &self.sessions[session].name)
     }
 
-    /// The node that a token lets the session connect to; EACCES if it does
-    /// not.
+    /// The node that a token lets the session connect to; ESTALE if it does not,
+    /// or not any more.
     pub fn check_connect(&self, session: usize, token: [u64; 2]) -> Result<u64, Errno> {
-        self.verify(CONNECT, token, &self.sessions[session].name)
+        self.verify(CONNECT, token, &self.sessions[session].name).map_err(|_| Errno::ESTALE)
     }
 
-    /// EBADF if it is no token of an open file.
-    pub fn check_file(&self, token: &[u8; 16]) -> Result<(), Errno> {
-        self.verify(FILE, words(token), "").map(|_| ()).map_err(|_| Errno::EBADF)
+    /// A message carries the open file of a token from here on. EBADF if it is
+    /// none; ETOOMANYREFS if too many messages do.
+    pub fn take_file(&self, bytes: &[u8; 16]) -> Result<(), Errno> {
+        self.tokens.as_ref().ok_or(Errno::EBADF)?.take(&file(bytes))
     }
 
-    /// The open file of a token will not arrive anywhere.
-    pub fn release_file(&mut self, bytes: &[u8; 16]) {
-        if let Some(tokens) = &mut self.tokens {
-            tokens.release(&token(FILE, words(bytes)));
+    /// The message is not sent.
+    pub fn refuse_file(&self, bytes: &[u8; 16]) {
+        if let Some(tokens) = &self.tokens {
+            tokens.refuse(&file(bytes));
+        }
+    }
+
+    /// The message was received by the session.
+    pub fn hand_file(&mut self, bytes: &[u8; 16], session: usize) {
+        if let Some(tokens) = &self.tokens {
+            self.files_lost |= tokens.hand_over(&file(bytes), &self.sessions[session].name);
+        }
+    }
+
+    /// The message is gone, and nobody got it.
+    pub fn lose_file(&mut self, bytes: &[u8; 16]) {
+        if let Some(tokens) = &self.tokens {
+            self.files_lost |= tokens.lose(&file(bytes));
         }
     }
 }

@@ -227,7 +227,13 @@ pub const PROGRAMS: &[Program] = &[
             TOKENS,
             Need { region: NET_HEAP, perms: Perms::RW, min: 1, unit: 1, with: None },
         ],
-        channels: &[call("eth_driver"), call("timer_driver"), call("entropy_driver")],
+        channels: &[
+            call("eth_driver"),
+            call("timer_driver"),
+            call("entropy_driver"),
+            // Open files that clients passed on and nobody got.
+            Link { with: Some("vfs_server"), ..notify("vfs_server") },
+        ],
         settings: &[
             key("ipv4.mode", Kind::OneOf(&["dhcp", "static"])),
             key("ipv4.address", Kind::Ipv4Prefixes),

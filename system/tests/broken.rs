@@ -430,6 +430,12 @@ fn programs() {
         "`net_server` needs a channel to entropy_driver; add <channel><end pd=\"net_server\" id=\"...\" pp=\"true\"/>",
     );
     refused(
+        r#"<channel><end pd="net_server" id="4"/><end pd="vfs_server" id="3"/></channel>"#,
+        "",
+        "name=\"net_server\"",
+        "`net_server` needs a channel to vfs_server; add <channel><end pd=\"net_server\" id=\"...\"/><end pd=\"vfs_server\"",
+    );
+    refused(
         r#"<map mr="httpd_vfs" vaddr="0x15_0000_0000" perms="rw"/>"#,
         r#"<map mr="httpd_vfs" vaddr="0x15_0000_0000" perms="rw"/><map mr="eth_driver_dma" vaddr="0x12_8000_0000"/>"#,
         "httpd_vfs",

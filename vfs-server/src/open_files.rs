@@ -4,11 +4,17 @@
 //! its way from one client to another (see [`Exports`]); the file that it
 //! stands for lives as long, with or without a name.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
 
 use strait_abi::{
     Errno,
-    vfs::{Stat, mode, open, token::MAX_EXPORTS},
+    vfs::{
+        Stat, mode, open,
+        token::{Export, MAX_EXPORTS},
+    },
 };
 
 use crate::{
@@ -194,59 +200,118 @@ impl OpenFiles {
         }
     }
 
-    /// Closes what has not arrived and will not: `number` names it.
-    pub fn drop_export(&mut self, tree: &mut Tree, number: u64) {
-        if let Some((file, _)) = self.exports.take(number) {
+    /// Closes the open file of an export that will not arrive.
+    pub fn drop_export(&mut self, tree: &mut Tree, export: Export) {
+        if let Some(file) = self.exports.take(export, export.client()) {
             self.release(tree, file);
         }
     }
 
-    /// Closes all that `session` gave away and nobody has taken.
-    pub fn drop_exports_of(&mut self, tree: &mut Tree, session: usize) {
-        for number in self.exports.of(session) {
-            self.drop_export(tree, number);
+    /// `receiver` was handed an export: it is its own affair from here on. If it
+    /// has too many that it does not open, the oldest is closed.
+    pub fn hand_over(&mut self, tree: &mut Tree, export: Export, receiver: usize) {
+        if let Some(oldest) = self.exports.hand_over(export, receiver) {
+            self.release(tree, oldest);
+        }
+    }
+
+    /// The client begins anew: closes what it was handed and did not open, and
+    /// what it has given away, unless it `is_carried` by a message.
+    pub fn drop_exports_of(&mut self, tree: &mut Tree, client: usize, is_carried: impl Fn(Export) -> bool) {
+        for file in self.exports.end(client, is_carried) {
+            self.release(tree, file);
         }
     }
 }
 
-/// Descriptions on their way from one client to another, each with its number,
-/// which a token carries. A number is never used again.
+/// Descriptions on their way from one client to another.
 #[derive(Default)]
 pub struct Exports {
-    under_way: BTreeMap<u64, (FileId, usize)>,
-    next: u64,
+    clients: Vec<Client>,
+}
+
+/// Those of one client.
+#[derive(Default)]
+struct Client {
+    /// What it gave away and nobody has got yet, by place.
+    given: Vec<Option<(Export, FileId)>>,
+    /// What it was handed and has not opened yet, the oldest first.
+    got: VecDeque<(Export, FileId)>,
 }
 
 impl Exports {
-    /// How many `session` gave away.
-    pub fn count(&self, session: usize) -> usize {
-        self.under_way.values().filter(|(_, s)| *s == session).count()
+    fn client(&mut self, client: usize) -> &mut Client {
+        if client >= self.clients.len() {
+            self.clients.resize_with(client + 1, Client::default);
+        }
+        &mut self.clients[client]
     }
 
-    fn of(&self, session: usize) -> Vec<u64> {
-        self.under_way.iter().filter(|(_, (_, s))| *s == session).map(|(n, _)| *n).collect()
+    /// Those that count for the client.
+    pub fn count(&self, client: usize) -> usize {
+        self.clients.get(client).map_or(0, |c| c.given.iter().flatten().count() + c.got.len())
     }
 
-    /// ETOOMANYREFS if `session` has [`MAX_EXPORTS`] under way.
-    pub fn check(&self, session: usize) -> Result<(), Errno> {
-        if self.count(session) < MAX_EXPORTS { Ok(()) } else { Err(Errno::ETOOMANYREFS) }
+    /// All of them.
+    pub fn count_all(&self) -> usize {
+        (0..self.clients.len()).map(|client| self.count(client)).sum()
     }
 
-    /// Notes that `file`, retained for it, is under way from `session`.
-    pub fn put(&mut self, file: FileId, session: usize) -> u64 {
-        let number = self.next;
-        self.next += 1;
-        self.under_way.insert(number, (file, session));
-        number
+    /// A free place for one more. ETOOMANYREFS if all [`MAX_EXPORTS`] are in
+    /// use.
+    pub fn place(&mut self, client: usize) -> Result<usize, Errno> {
+        let given = &mut self.client(client).given;
+        let free = given.iter().position(Option::is_none).unwrap_or(given.len());
+        if free < MAX_EXPORTS { Ok(free) } else { Err(Errno::ETOOMANYREFS) }
     }
 
-    /// What is under way with this number.
-    pub fn get(&self, number: u64) -> Option<FileId> {
-        self.under_way.get(&number).map(|(id, _)| *id)
+    /// Notes that `file`, retained for it, is on its way.
+    pub fn put(&mut self, export: Export, file: FileId) {
+        let given = &mut self.client(export.client()).given;
+        if given.len() <= export.place() {
+            given.resize(export.place() + 1, None);
+        }
+        given[export.place()] = Some((export, file));
     }
 
-    /// It has arrived: the description, retained, and who sent it.
-    pub fn take(&mut self, number: u64) -> Option<(FileId, usize)> {
-        self.under_way.remove(&number)
+    fn given(&mut self, export: Export) -> Option<&mut Option<(Export, FileId)>> {
+        let place = self.clients.get_mut(export.client())?.given.get_mut(export.place())?;
+        Some(place).filter(|place| place.is_some_and(|(there, _)| there == export))
+    }
+
+    fn at(&self, export: Export, client: usize) -> Option<usize> {
+        self.clients.get(client)?.got.iter().position(|(e, _)| *e == export)
+    }
+
+    /// The description of an export that `client` may open: one that nobody was
+    /// handed, or it itself.
+    pub fn get(&mut self, export: Export, client: usize) -> Option<FileId> {
+        if let Some(place) = self.given(export) {
+            return place.map(|(_, file)| file);
+        }
+        let at = self.at(export, client)?;
+        self.clients[client].got.get(at).map(|(_, file)| *file)
+    }
+
+    /// The same; it has arrived.
+    pub fn take(&mut self, export: Export, client: usize) -> Option<FileId> {
+        if let Some(place) = self.given(export) {
+            return place.take().map(|(_, file)| file);
+        }
+        let at = self.at(export, client)?;
+        self.clients[client].got.remove(at).map(|(_, file)| file)
+    }
+
+    fn hand_over(&mut self, export: Export, receiver: usize) -> Option<FileId> {
+        let handed = self.given(export)?.take()?;
+        let got = &mut self.client(receiver).got;
+        got.push_back(handed);
+        if got.len() > MAX_EXPORTS { got.pop_front().map(|(_, file)| file) } else { None }
+    }
+
+    fn end(&mut self, client: usize, is_carried: impl Fn(Export) -> bool) -> Vec<FileId> {
+        let Client { given, got } = self.client(client);
+        let forgotten = |place: &mut Option<(Export, FileId)>| place.take_if(|(export, _)| !is_carried(*export));
+        given.iter_mut().filter_map(forgotten).chain(got.drain(..)).map(|(_, file)| file).collect()
     }
 }

@@ -83,13 +83,17 @@ pub fn start(env: Environment) -> Result<VfsServer, StartError> {
 fn pool(env: &Environment) -> Result<Rc<Pool>, StartError> {
     let heap = env.config.region(&format!("{}_heap", env.config.name)).map_or(DEFAULT_HEAP, |r| r.size);
     let total = Amount { pages: heap / 2 / PAGE as u64, inodes: heap / 4 / INODE_BYTES };
-    let clients = env.config.regions.iter().filter(|r| r.name.ends_with(SUFFIX)).count();
     let quota = |key, otherwise| match env.config.setting(key) {
         None => Ok(otherwise),
         Some(text) => text.parse().map_err(|_| StartError(format!("{key}: `{text}` is no number"))),
     };
     let share = Amount { pages: quota("quota.pages", u64::MAX)?, inodes: quota("quota.inodes", u64::MAX)? };
-    Ok(Pool::new(total, clients, Some(share)))
+    Ok(Pool::new(total, clients(env).count(), Some(share)))
+}
+
+/// The names of the clients, in their order.
+fn clients(env: &Environment) -> impl Iterator<Item = &str> {
+    env.config.regions.iter().filter_map(|region| region.name.strip_suffix(SUFFIX))
 }
 
 /// The key for tokens, new at each start.
@@ -98,7 +102,7 @@ fn tokens(env: &Environment) -> Result<Option<Issuer>, StartError> {
     let channel = env.channel("entropy_driver").map_err(|e| StartError(format!("{e}")))?;
     let key = entropy::words(env.pd, channel)
         .ok_or_else(|| StartError("entropy_driver gives no random numbers".to_string()))?;
-    let issuer = Issuer::new(SharedMemory::attach(region), key);
+    let issuer = Issuer::new(SharedMemory::attach(region), key, clients(env));
     issuer.map(Some).ok_or_else(|| StartError(format!("the region `{REGION}` is too small")))
 }
 
@@ -168,7 +172,8 @@ impl VfsServer {
 impl Component for VfsServer {
     fn notified(&mut self, channels: ChannelSet) -> Option<Channel> {
         self.wakeups += 1;
-        self.shared.take_releases();
+        self.shared.take_news();
+        self.shared.publish_pipes();
         let everybody = ChannelSet(u64::MAX);
         let mut who = channels;
         loop {

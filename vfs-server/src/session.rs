@@ -175,6 +175,11 @@ impl Session {
             }
             outcome = Err(Errno::EIO);
         }
+        if shared.tree.take_revoked()
+            && let Some(tokens) = &shared.tokens
+        {
+            tokens.revoke();
+        }
         let (result, extra) = outcome.unwrap_or_else(|errno| (-i64::from(errno.raw()), [0; 2]));
         self.completions.put(&Completion { id: command.id, reserved: 0, result, extra })
     }
@@ -195,7 +200,7 @@ impl Session {
                 self.drop_handle(shared, handle as Handle, id);
             }
         }
-        shared.files.drop_exports_of(&mut shared.tree, self.index);
+        shared.drop_exports_of(self.index);
         self.counters.open = 0;
     }
 
@@ -235,7 +240,7 @@ impl Session {
             Request::ReadDirectory { file, offset, into } => self.list(shared, file, offset, into),
             Request::Pipe => self.pipe(shared),
             Request::Export { file, flags, offset, into } => self.export(shared, file, flags, offset, into),
-            Request::Import { token } => self.import(shared, token),
+            Request::Import { token, keep } => self.import(shared, token, keep),
             Request::Counters { into } => {
                 let used = shared.pool.used_by(self.index as Payer);
                 let (all, pages_peak) = shared.pool.used();

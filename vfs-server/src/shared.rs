@@ -53,12 +53,23 @@ impl Shared {
         core::mem::take(&mut self.wake).into_iter()
     }
 
-    /// Closes what `net_server` dropped on its way.
-    pub fn take_releases(&mut self) {
-        let Some(tokens) = &mut self.tokens else { return };
-        while let Some(number) = tokens.take_release() {
-            self.files.drop_export(&mut self.tree, number);
-        }
+    /// Learns from `net_server` what became of open files that clients gave away.
+    pub fn take_news(&mut self) {
+        let Self { tokens: Some(tokens), files, tree, .. } = self else { return };
+        tokens.take_news(|export, fate| match fate.receiver {
+            Some(receiver) => files.hand_over(tree, export, receiver),
+            None if fate.lost => files.drop_export(tree, export),
+            None => {}
+        });
+    }
+
+    /// The client begins anew: nothing is left of what it gave away but what is
+    /// in messages, nor of what it was handed.
+    pub fn drop_exports_of(&mut self, client: usize) {
+        self.take_news();
+        let tokens = &self.tokens;
+        let is_carried = |export| tokens.as_ref().is_some_and(|tokens| tokens.is_carried(export));
+        self.files.drop_exports_of(&mut self.tree, client, is_carried);
     }
 }
 

@@ -36,12 +36,14 @@ struct Mount {
 /// All mounted file systems.
 pub struct Tree {
     mounts: Vec<Mount>,
+    /// See [`take_revoked`](Self::take_revoked).
+    revoked: bool,
 }
 
 impl Tree {
     /// A tree with this root.
     pub fn new(root: Box<dyn FileSystem>) -> Self {
-        Self { mounts: alloc::vec![Mount { file_system: root, covers: None }] }
+        Self { mounts: alloc::vec![Mount { file_system: root, covers: None }], revoked: false }
     }
 
     /// Puts a file system over the directory at `path`, whose last part is made
@@ -218,6 +220,17 @@ impl Tree {
         again
     }
 
+    /// Whether somebody may have lost the right to connect to a socket node since
+    /// this was asked last.
+    pub fn take_revoked(&mut self) -> bool {
+        core::mem::take(&mut self.revoked)
+    }
+
+    /// A file is going to lose its name, or gets other permissions.
+    fn revoke(&mut self, file: &Stat) {
+        self.revoked |= matches!(file.mode & mode::FORMAT, mode::SOCKET | mode::DIRECTORY);
+    }
+
     /// See [`FileSystem::service`].
     pub fn service(&mut self) -> bool {
         // Each of them, whatever those before say.
@@ -248,6 +261,7 @@ impl Tree {
         if !caller.owns(&stat) {
             return Err(Errno::EPERM);
         }
+        self.revoke(&stat);
         // Only members of the group may mark a file with it.
         let foreign = !caller.is_root() && caller.gid != stat.gid;
         let permissions = if foreign { permissions & !mode::SETGID } else { permissions };

@@ -209,9 +209,30 @@ fn tokens_of_socket_nodes_say_what_was_checked() {
     assert_eq!(find(&mut b, s, "/none"), Err(Errno::ENOENT));
     a.mknod(s, "/file", 0o666).unwrap();
     assert_eq!(find(&mut b, s, "/file"), Err(Errno::ECONNREFUSED));
-    // Renamed it is the same, made anew another.
-    a.rename(s, "/sock", "/moved").unwrap();
-    assert_eq!(verifier.check(&find(&mut a, s, "/moved").unwrap(), CONNECT, "a"), Ok(node));
+    // Renamed it is the same, made anew another. Whatever may have taken a right
+    // away ends all there are; what cannot, does not.
+    let valid = |token: &Token| verifier.check(token, CONNECT, "b").is_ok();
+    let mut right = find(&mut b, s, "/sock").unwrap();
+    a.mkdir(s, "/d", 0o755).unwrap();
+    a.chmod(s, "/file", 0o600).unwrap();
+    a.unlink(s, "/file").unwrap();
+    assert_eq!(a.rename(s, "/none", "/sock"), Err(Errno::ENOENT));
+    a.link(s, "/sock", "/second").unwrap();
+    assert!(valid(&right));
+    let changes: [fn(&mut Client, &mut VfsServer) -> Outcome; 4] = [
+        |a, s| a.chmod(s, "/sock", 0o777),
+        |a, s| a.chmod(s, "/d", 0o700),
+        |a, s| a.unlink(s, "/second"),
+        |a, s| a.rename(s, "/sock", "/d/moved"),
+    ];
+    for change in changes {
+        assert!(valid(&right));
+        change(&mut a, s).unwrap();
+        assert!(!valid(&right));
+        right = find(&mut b, s, "/sock").unwrap_or(right);
+    }
+    assert_eq!(verifier.check(&find(&mut a, s, "/d/moved").unwrap(), CONNECT, "a"), Ok(node));
+    a.rename(s, "/d/moved", "/moved").unwrap();
     a.unlink(s, "/moved").unwrap();
     let again = make(&mut a, s, "/moved", 0o755).unwrap();
     assert_ne!(verifier.check(&again, BIND, "a"), Ok(node));
@@ -224,7 +245,7 @@ fn export(c: &mut Client, s: &mut VfsServer, file: i64, offset: u64) -> Result<T
 fn import(c: &mut Client, s: &mut VfsServer, token: &Token) -> Result<i64, Errno> {
     use zerocopy::IntoBytes;
     let token = c.data(0, token.as_bytes());
-    c.ask(s, Request::Import { token })
+    c.ask(s, Request::Import { token, keep: false })
 }
 
 #[test]
@@ -242,7 +263,7 @@ fn an_open_file_goes_to_another_client() {
     let done = {
         use zerocopy::IntoBytes;
         let token = b.data(0, t.as_bytes());
-        b.run(s, Request::Import { token })
+        b.run(s, Request::Import { token, keep: false })
     };
     let (g, status, more) = (done.result, done.extra[0] as u32, done.extra[1]);
     assert_eq!((status, more), (open::APPEND, u64::from(mode::REGULAR | 0o600)));
@@ -270,29 +291,107 @@ fn what_does_not_arrive_is_closed() {
     assert_eq!(export(&mut a, s, f, 0), Err(Errno::ETOOMANYREFS));
     assert_eq!(a.counters(s).exports, MAX_EXPORTS as u64);
     // net_server drops one, another arrives.
-    let mut verifier = Verifier::new(memory).unwrap();
-    verifier.release(&tokens[0]);
+    let net = Verifier::new(memory).unwrap();
+    net.take(&tokens[0]).unwrap();
+    assert!(net.lose(&tokens[0]));
     assert!(export(&mut a, s, f, 0).is_ok());
     assert_eq!(import(&mut b, s, &tokens[0]), Err(Errno::EBADF));
     assert!(import(&mut b, s, &tokens[1]).is_ok());
     assert!(export(&mut a, s, f, 0).is_ok());
-    // One that has arrived is not closed by its release.
-    verifier.release(&tokens[1]);
+    // What has arrived is not closed by what is said of its token, old or new.
+    for token in &tokens[..2] {
+        if net.take(token).is_ok() {
+            net.lose(token);
+        }
+    }
     server.notified(ChannelSet::EMPTY);
     let s = &mut server;
     assert_eq!(b.fstat(s, 0).unwrap().size, 0);
-    // Who sent it begins anew: what was under way is gone.
+    assert_eq!(a.counters(s).exports, MAX_EXPORTS as u64);
+    // A pipe whose reader is only under way can be written; the reader is told
+    // when it is not any more, whoever else does something.
     a.run(s, Request::Hello { version: 1 });
-    assert_eq!(import(&mut b, s, &tokens[2]), Err(Errno::EBADF));
-    assert_eq!((b.counters(s).exports, b.counters(s).descriptions), (0, 1));
-    // A pipe whose reader is only under way can be written.
     let (r, w) = pipe(&mut a, s);
     let t = export(&mut a, s, r, 0).unwrap();
+    net.take(&t).unwrap();
     a.close(s, r).unwrap();
     assert_eq!(a.write_at(s, w, 0, b"wait", 0), Ok(4));
-    let r = import(&mut b, s, &t).unwrap();
-    assert_eq!(b.readiness(r), MET | IN);
-    assert_eq!(b.read_at(s, r, 0, 9).unwrap(), b"wait");
+    a.region.to_client().arm();
+    net.lose(&t);
+    server.notified(ChannelSet::EMPTY);
+    let s = &mut server;
+    assert!(!a.region.to_client().armed());
+    assert_eq!(a.readiness(w) & ERR, ERR);
     a.close(s, w).unwrap();
-    assert_eq!(b.readiness(r), MET | HUP);
+    let counters = a.counters(s);
+    assert_eq!((counters.exports, counters.descriptions, counters.pages_all), (0, 1, 0));
+}
+
+#[test]
+fn what_is_in_a_message_outlives_its_giver() {
+    let (mut server, mut a, mut b, memory) = with_tokens();
+    let s = &mut server;
+    let net = Verifier::new(memory).unwrap();
+    let f = a.create(s, "/f", open::RDWR | open::CREAT, 0o600).unwrap();
+    a.write_at(s, f, 0, b"kept", 0).unwrap();
+    a.unlink(s, "/f").unwrap();
+    let [sent, unsent, refused] = [(); 3].map(|()| export(&mut a, s, f, 0).unwrap());
+    net.take(&sent).unwrap();
+    net.take(&refused).unwrap();
+    net.refuse(&refused);
+    a.run(s, Request::Hello { version: 1 });
+    assert_eq!(import(&mut b, s, &unsent), Err(Errno::EBADF));
+    assert_eq!(import(&mut b, s, &refused), Err(Errno::EBADF));
+    assert_eq!(a.counters(s).exports, 1);
+    net.hand_over(&sent, "b");
+    let f = import(&mut b, s, &sent).unwrap();
+    assert_eq!(b.read_at(s, f, 0, 9).unwrap(), b"kept");
+    b.close(s, f).unwrap();
+    let counters = a.counters(s);
+    assert_eq!((counters.exports, counters.descriptions, counters.pages_all), (0, 0, 0));
+}
+
+#[test]
+fn who_is_handed_files_and_does_not_open_them_pays() {
+    let (mut server, mut a, mut b, memory) = with_tokens();
+    let s = &mut server;
+    let net = Verifier::new(memory).unwrap();
+    let f = a.create(s, "/f", open::RDWR | open::CREAT, 0o600).unwrap();
+    let mut tokens = vec![];
+    for _ in 0..3 * MAX_EXPORTS {
+        let t = export(&mut a, s, f, 0).unwrap();
+        net.take(&t).unwrap();
+        net.hand_over(&t, "b");
+        tokens.push(t);
+    }
+    server.notified(ChannelSet::EMPTY);
+    let s = &mut server;
+    assert_eq!((a.counters(s).exports, b.counters(s).exports), (0, MAX_EXPORTS as u64));
+    // They are for this client alone, and the oldest had to go.
+    let newest = &tokens[3 * MAX_EXPORTS - 1];
+    assert_eq!(import(&mut a, s, newest), Err(Errno::EBADF));
+    assert_eq!(import(&mut b, s, &tokens[2 * MAX_EXPORTS - 1]), Err(Errno::EBADF));
+    let oldest = import(&mut b, s, &tokens[2 * MAX_EXPORTS]).unwrap();
+    b.close(s, oldest).unwrap();
+    assert_eq!(b.counters(s).exports, MAX_EXPORTS as u64 - 1);
+    b.run(s, Request::Hello { version: 1 });
+    assert_eq!(import(&mut b, s, newest), Err(Errno::EBADF));
+    assert_eq!((b.counters(s).exports, b.counters(s).descriptions), (0, 1));
+}
+
+#[test]
+fn a_token_that_is_only_looked_at_can_be_shown_again() {
+    let (mut server, mut a, mut b, _) = with_tokens();
+    let s = &mut server;
+    let f = a.create(s, "/f", open::RDWR | open::CREAT, 0o600).unwrap();
+    let t = export(&mut a, s, f, 0).unwrap();
+    let token = b.data(0, zerocopy::IntoBytes::as_bytes(&t));
+    let first = b.ask(s, Request::Import { token, keep: true }).unwrap();
+    let second = b.ask(s, Request::Import { token, keep: false }).unwrap();
+    assert_eq!(b.ask(s, Request::Import { token, keep: true }), Err(Errno::EBADF));
+    for file in [first, second] {
+        b.close(s, file).unwrap();
+    }
+    a.close(s, f).unwrap();
+    assert_eq!(a.counters(s).descriptions, 0);
 }

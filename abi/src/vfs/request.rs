@@ -285,6 +285,9 @@ pub enum Request {
     Import {
         /// The token.
         token: Buffer,
+        /// The token can be shown once more: its message was only looked at
+        /// (MSG_PEEK).
+        keep: bool,
     },
     /// pipe2(2). Reply: the handle of the end to read; that of the end to
     /// write.
@@ -368,7 +371,7 @@ impl Request {
             Self::Export { file, flags, offset, into } => {
                 Command { op: op::Export, file, flags, offset, second: into, ..c }
             }
-            Self::Import { token } => Command { op: op::Import, buffer: token, ..c },
+            Self::Import { token, keep } => Command { op: op::Import, buffer: token, flags: keep.into(), ..c },
             Self::Pipe => Command { op: op::Pipe, ..c },
         }
     }
@@ -408,7 +411,8 @@ impl Request {
             op::MakeSocket => Self::MakeSocket { directory: file, path: buffer, mode, into: second },
             op::FindSocket => Self::FindSocket { directory: file, path: buffer, into: second },
             op::Export => Self::Export { file, flags, offset, into: second },
-            op::Import => Self::Import { token: buffer },
+            op::Import if flags <= 1 => Self::Import { token: buffer, keep: flags == 1 },
+            op::Import => return Err(Errno::EINVAL),
             op::Pipe => Self::Pipe,
             _ => return Err(Errno::ENOSYS),
         })
@@ -428,6 +432,7 @@ mod tests {
             let mut command = Command::read_from_bytes(&bytes).unwrap();
             if calm {
                 (command.reserved, command.reserved2, command.directory2) = (0, [0; 4], 0);
+                command.flags &= if op == 27 { 1 } else { u32::MAX };
             }
             match Request::decode(&command) {
                 Ok(request) => {

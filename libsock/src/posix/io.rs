@@ -264,18 +264,17 @@ impl Process {
         control: &[u8],
     ) -> Result<usize, Errno> {
         if !socket.is_stream() {
-            let named = match to {
-                Some(to) if socket.is_local() => Some(self.address_to(socket, to)?),
-                _ => None,
-            };
-            let to = named.as_ref().or(to);
             if (flags & MSG_MORE != 0 || socket.held.get()) && socket.is_udp() {
                 return self.transmit_corked(socket, from, flags, to, control);
             }
-            return match socket.send_datagram(from, flags, to, control) {
-                Err(Errno::EAGAIN) if may_wait(socket, flags) => {
-                    self.until(socket.send_timeout.get(), || socket.send_datagram(from, flags, to, control))
+            let attempt = || match to {
+                Some(to) if socket.is_local() => {
+                    self.with_right(socket, to, |to| socket.send_datagram(from, flags, Some(to), control))
                 }
+                _ => socket.send_datagram(from, flags, to, control),
+            };
+            return match attempt() {
+                Err(Errno::EAGAIN) if may_wait(socket, flags) => self.until(socket.send_timeout.get(), attempt),
                 done => done,
             };
         }

@@ -328,7 +328,7 @@ impl Process {
     #[cfg(test)]
     pub(crate) fn import_file(&self, token: &[u8], close_on_exec: bool) -> Result<Fd, Errno> {
         self.table().borrow_mut().check_free()?;
-        let file = OpenFile::import(self.vfs()?, self.waiter(), token)?;
+        let file = OpenFile::import(self.vfs()?, self.waiter(), token, false)?;
         self.table().borrow_mut().insert(Object::File(Rc::new(file)), close_on_exec, 0)
     }
 }

@@ -118,9 +118,11 @@ impl Process {
     /// an event with POLLOUT (connected) or POLLERR (see SO_ERROR).
     pub fn connect(&self, fd: Fd, address: &Address) -> Result<(), Errno> {
         let socket = self.socket_of(fd)?;
-        let named = self.address_to(&socket, address)?;
-        let request = Request::Connect { socket: socket.handle, address: named.as_bytes() };
-        let attempt = || socket.net.call(&request, |_| Ok(()));
+        let attempt = || {
+            self.with_right(&socket, address, |named| {
+                socket.net.call(&Request::Connect { socket: socket.handle, address: named.as_bytes() }, |_| Ok(()))
+            })
+        };
         let result = match attempt() {
             // unix(7) on Linux: the queue of the listener is full.
             Err(Errno::EAGAIN) if socket.is_local() && socket.flags.may_wait() => {

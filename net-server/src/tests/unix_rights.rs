@@ -365,49 +365,66 @@ fn a_client_that_begins_anew_leaves_what_flies_to_the_receiver() {
     w.all_comes_back();
 }
 
+/// The words of an open file of the first client, which has that place.
+fn file(w: &mut World, place: usize) -> (u64, Vec<u32>) {
+    let (export, token) = w.tokens.export(0, place).unwrap();
+    let half = |n: u64| [n as u32, (n >> 32) as u32];
+    (export.number(), [&[strait_abi::rights::FILE][..], &half(token.node), &half(token.mac)].concat())
+}
+
 #[test]
-fn files_travel_as_tokens_and_are_released_when_nobody_takes_them() {
+fn files_travel_as_tokens_whose_fate_is_told() {
     let mut w = World::new();
     let (mut a, mut b) = w.connection(c::SOCK_STREAM);
-    let file = |w: &World, node: u64| {
-        let token = w.tokens.issue(strait_abi::vfs::token::FILE, node, "");
-        let half = |n: u64| [n as u32, (n >> 32) as u32];
-        [[strait_abi::rights::FILE; 1].as_slice(), &half(token.node), &half(token.mac)].concat()
-    };
     let forged = [&[strait_abi::rights::FILE][..], &[7, 0, 7, 0]].concat();
     assert_eq!(w.pass(&mut a, b"x", &forged), Err(Errno::EBADF));
     let handle = u32::from(a.socket.handle);
-    let sent = [file(&w, 7), vec![handle]].concat();
+    let (seventh, words) = file(&mut w, 7);
+    let sent = [words, vec![handle]].concat();
     w.pass(&mut a, b"x", &sent).unwrap();
     // A peek leaves the token where it is.
-    assert_eq!(w.control(&b, true).0.len(), 1);
+    assert_eq!(w.control(&b, true).0.len(), 6);
+    assert_eq!(w.told_of_files(), (false, vec![]));
     let (got, _) = w.control(&b, false);
     assert_eq!((&got[..5], got.len()), (&sent[..5], 6));
-    assert_eq!(w.tokens.take_release(), None);
+    // Who got it is not urgent.
+    let receiver = (b.client != CLIENT).into();
+    assert_eq!(w.told_of_files(), (false, vec![(seventh, Some(receiver), false)]));
     w.get(&mut b);
-    let sent = file(&w, 8);
+    // One that nobody will get is.
+    let (eighth, sent) = file(&mut w, 8);
     w.pass(&mut a, b"x", &sent).unwrap();
     w.close(&b);
-    assert_eq!(w.tokens.take_release(), Some(8));
+    assert_eq!(w.told_of_files(), (true, vec![(eighth, None, true)]));
     // What is not sent stays the sender's, for another try.
     let mut to = w.bound(CLIENT, c::SOCK_DGRAM, b"\0to");
     let mut from = w.local_socket(SECOND, c::SOCK_DGRAM);
     w.join(&from, b"\0to").unwrap();
-    let sent = rights(&file(&w, 9));
+    let (_, words) = file(&mut w, 9);
+    let sent = rights(&words);
     for _ in 0..11 {
         w.send_record(&mut from, &[], &[], b"x").unwrap();
     }
     assert_eq!(w.send_record(&mut from, &[], &sent, b"x"), Err(Errno::EAGAIN));
-    assert_eq!(w.tokens.take_release(), None);
     while w.receive_record(&mut to).is_some() {}
     w.send_record(&mut from, &[], &sent, b"x").unwrap();
     let (mut a, mut b) = w.connection(c::SOCK_SEQPACKET);
-    w.send_record(&mut a, &[], &rights(&file(&w, 10)), b"x").unwrap();
-    assert_eq!(w.tokens.take_release(), None);
+    let (_, words) = file(&mut w, 10);
+    w.send_record(&mut a, &[], &rights(&words), b"x").unwrap();
+    assert_eq!(w.told_of_files(), (false, vec![]));
     assert_eq!((w.control(&to, false).0.len(), w.control(&b, false).0.len()), (5, 5));
     w.receive_record(&mut to).unwrap();
     w.receive_record(&mut b).unwrap();
-    assert_eq!(w.tokens.take_release(), None);
+    let (notified, news) = w.told_of_files();
+    assert!(!notified && news.iter().all(|(_, receiver, lost)| receiver.is_some() && !lost));
+    // One that its sender keeps sending is no more than one.
+    let (mut a, mut b) = w.connection(c::SOCK_STREAM);
+    let (eleventh, sent) = file(&mut w, 11);
+    for _ in 0..3 {
+        w.pass(&mut a, b"x", &sent).unwrap();
+        w.get(&mut b);
+    }
+    assert_eq!(w.told_of_files(), (true, vec![(eleventh, None, true)]));
     w.all_comes_back();
 }
 

@@ -48,6 +48,8 @@ const ENTROPY: u8 = 2;
 pub const CLIENT: u8 = 3;
 /// Another client, with a session of its own.
 pub const SECOND: u8 = 4;
+/// `vfs_server`.
+const FILES: u8 = 5;
 
 std::thread_local! {
     /// The server is at work in this thread.
@@ -262,6 +264,7 @@ impl World {
                 ("entropy_driver", ENTROPY),
                 ("client", CLIENT),
                 ("second", SECOND),
+                ("vfs_server", FILES),
             ]
             .iter()
             .map(|(p, id)| ChannelConfig { peer: p.to_string(), id: *id, can_call: true })
@@ -297,7 +300,7 @@ impl World {
             peer: Peer { interface, port, sockets: SocketSet::new(vec![]) },
             session: SessionRegion::new(memory).unwrap(),
             second: SessionRegion::new(second).unwrap(),
-            tokens: strait_abi::vfs::token::Issuer::new(tokens, [3, 4]).unwrap(),
+            tokens: strait_abi::vfs::token::Issuer::new(tokens, [3, 4], ["client", "second"]).unwrap(),
             fate: Box::new(|| 1),
             seen: vec![],
             late: None,
@@ -308,6 +311,17 @@ impl World {
 
     pub fn now(&self) -> u64 {
         self.outside.now()
+    }
+
+    /// Whether vfs_server was notified since this was asked last, and what it is
+    /// told of open files: their numbers, who got them, whether nobody did.
+    pub fn told_of_files(&mut self) -> (bool, Vec<(u64, Option<usize>, bool)>) {
+        let mut state = self.outside.0.borrow_mut();
+        let notified = state.notified & 1 << FILES != 0;
+        state.notified &= !(1 << FILES);
+        let mut news = vec![];
+        self.tokens.take_news(|export, fate| news.push((export.number(), fate.receiver, fate.lost)));
+        (notified, news)
     }
 
     /// A control call; the reply's value and bytes.

@@ -104,8 +104,11 @@ impl Control {
             if word & FILE != 0 {
                 let (token, after) = rest.split_first_chunk().ok_or(Errno::EINVAL)?;
                 rest = after;
-                core.check_file(token)?;
-                core.charge_flight(session)?;
+                core.take_file(token)?;
+                if let Err(errno) = core.charge_flight(session) {
+                    core.refuse_file(token);
+                    return Err(errno);
+                }
                 self.rights.push(Right::File(session, word, *token));
             } else {
                 let handle = u16::try_from(word & !NONBLOCK).map_err(|_| Errno::EBADF)?;
@@ -128,14 +131,16 @@ impl Control {
         self.end(core, false);
     }
 
-    fn end(self, core: &mut Core, release: bool) {
+    fn end(self, core: &mut Core, sent: bool) {
         for right in self.rights {
             match right {
                 Right::Socket(flight, _) => core.land(flight),
                 Right::File(session, _, token) => {
                     core.discharge_flight(session);
-                    if release {
-                        core.release_file(&token);
+                    if sent {
+                        core.lose_file(&token);
+                    } else {
+                        core.refuse_file(&token);
                     }
                 }
             }
@@ -163,12 +168,10 @@ impl Control {
                         add(&word.to_ne_bytes());
                     }
                 }
-                // The token of a file can be shown once: a peek gives none.
-                Right::File(_, word, token) if !peek => {
+                Right::File(_, word, token) => {
                     add(&word.to_ne_bytes());
                     add(token);
                 }
-                Right::File(..) => {}
             }
         }
         if !self.rights.is_empty() {
@@ -178,7 +181,10 @@ impl Control {
             for right in core::mem::take(&mut self.rights) {
                 match right {
                     Right::Socket(flight, _) => core.land(flight),
-                    Right::File(session, ..) => core.discharge_flight(session),
+                    Right::File(from, _, token) => {
+                        core.discharge_flight(from);
+                        core.hand_file(&token, session);
+                    }
                 }
             }
         }

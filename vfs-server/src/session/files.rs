@@ -4,7 +4,7 @@ use strait_abi::{
     Errno,
     vfs::{
         Buffer, CONSTANT, CURRENT, EntryHeader, Handle, mode, open, seek,
-        token::{FILE, Token},
+        token::{Export, FILE, Token},
     },
 };
 use zerocopy::{FromZeros, IntoBytes};
@@ -162,33 +162,39 @@ impl Session {
         into: Buffer,
     ) -> Outcome {
         let id = self.id(handle)?;
-        shared.take_releases();
-        shared.files.exports.check(self.index)?;
+        shared.take_news();
+        let place = shared.files.exports.place(self.index)?;
         let window = self.window(into)?;
-        let Some(tokens) = &shared.tokens else { return Err(Errno::EOPNOTSUPP) };
+        let Some(tokens) = &mut shared.tokens else { return Err(Errno::EOPNOTSUPP) };
         if window.len() < size_of::<Token>() {
             return Err(Errno::EFAULT);
         }
+        let (export, token) = tokens.export(self.index, place)?;
         let file = shared.files.get_mut(id)?;
         if !file.shared {
             (file.shared, file.position, file.status) = (true, offset, flags);
         }
         shared.files.retain(id)?;
-        let number = shared.files.exports.put(id, self.index);
-        window.write(0, tokens.issue(FILE, number, "").as_bytes())?;
+        shared.files.exports.put(export, id);
+        window.write(0, token.as_bytes())?;
         DONE
     }
 
-    pub(super) fn import(&mut self, shared: &mut Shared, token: Buffer) -> Outcome {
+    pub(super) fn import(&mut self, shared: &mut Shared, token: Buffer, keep: bool) -> Outcome {
         self.check_free(1)?;
         let tokens = shared.tokens.as_ref().ok_or(Errno::EOPNOTSUPP)?;
         let mut shown = Token::new_zeroed();
         self.window(token)?.read(0, shown.as_mut_bytes())?;
-        let number = tokens.check(&shown, FILE, "").map_err(|_| Errno::EBADF)?;
-        let id = shared.files.exports.get(number).ok_or(Errno::EBADF)?;
+        tokens.check(&shown, FILE, "").map_err(|_| Errno::EBADF)?;
+        let export = Export::of(&shown);
+        let id = shared.files.exports.get(export, self.index).ok_or(Errno::EBADF)?;
         // First what may not be ready.
         let stat = shared.files.stat(&mut shared.tree, id)?;
-        shared.files.exports.take(number);
+        if keep {
+            shared.files.retain(id)?;
+        } else {
+            shared.files.exports.take(export, self.index);
+        }
         let handle = self.add_handle(shared, id)?;
         let file = shared.files.get(id)?;
         let constant = constant(shared, file, stat.mode);

@@ -93,6 +93,7 @@ impl Tree {
         let directory = self.check_directory(caller, resolved.parent)?;
         let file = self.stat(found)?;
         caller.check_sticky(&directory, &file)?;
+        self.revoke(&file);
         Ok((resolved.parent, file))
     }
 
