@@ -313,7 +313,8 @@ pub struct Counters {
     pub pages: u64,
     /// Files and directories that are its own.
     pub inodes: u64,
-    /// Open files that it gave away and nobody has taken yet.
+    /// Open files that it gave away and nobody has got yet, or that it was handed
+    /// and has not opened.
     pub exports: u64,
     /// Pages of file content of all clients.
     pub pages_all: u64,
@@ -321,6 +322,12 @@ pub struct Counters {
     pub pages_peak: u64,
     /// Open file descriptions of all clients.
     pub descriptions: u64,
+    /// Files and directories of all clients.
+    pub inodes_all: u64,
+    /// Open files on their way, of all clients.
+    pub exports_all: u64,
+    /// Pipes, and FIFOs that are open.
+    pub pipes: u64,
 }
 
 /// What statvfs(3) says, in the data area.

@@ -83,7 +83,9 @@ def counters():
 def resources(values=None):
     """Those counters that tell of something held."""
     values = values or counters()
-    return {name: values[name] for name in ("sockets_all", "pages_all", "buffer_bytes")}
+    held = {"sockets_all", "pages_all", "buffer_bytes"}
+    held |= {name for name in values if name.startswith("files_")}
+    return {name: values[name] for name in sorted(held)}
 
 
 def settled(seconds=15):

@@ -242,6 +242,7 @@ impl Session {
             Request::Export { file, flags, offset, into } => self.export(shared, file, flags, offset, into),
             Request::Import { token, keep } => self.import(shared, token, keep),
             Request::Counters { into } => {
+                shared.take_news();
                 let used = shared.pool.used_by(self.index as Payer);
                 let (all, pages_peak) = shared.pool.used();
                 let counters = Counters {
@@ -253,6 +254,9 @@ impl Session {
                     pages_all: all.pages,
                     pages_peak,
                     descriptions: shared.files.count(),
+                    inodes_all: all.inodes,
+                    exports_all: shared.files.exports.count_all() as u64,
+                    pipes: shared.files.pipes.count() as u64,
                     ..self.counters
                 };
                 self.put(into, counters.as_bytes())

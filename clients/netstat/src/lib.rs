@@ -1,6 +1,6 @@
-//! Tells what `net_server` counts: whoever connects to TCP port 15 (the
-//! `netstat` service of old) gets a line `name value` for each counter, and
-//! the connection ends.
+//! Tells what `net_server` counts, and `vfs_server` if it has a session with it:
+//! whoever connects to TCP port 15 (the `netstat` service of old) gets a line
+//! `name value` for each counter, and the connection ends.
 //!
 //! An example of a server that serves one connection after the other with
 //! blocking calls. It never waits for a peer: an answer is smaller than what a
@@ -19,7 +19,7 @@ use core::{
     net::{Ipv6Addr, SocketAddr},
 };
 
-use strait_abi::{log::Logger, net::Counters};
+use strait_abi::{log::Logger, net, vfs};
 use strait_libsock::{
     Address, Errno, Process, StartError,
     posix::{AF_INET6, Fd, SHUT_WR, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET},
@@ -98,7 +98,7 @@ fn serve(process: &Process, listener: Fd) -> Result<(), Errno> {
 }
 
 fn answer(process: &Process, peer: Fd) -> Result<(), Errno> {
-    let text = report(&process.counters()?);
+    let text = report(&process.counters()?, process.file_counters().ok().as_ref());
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
         rest = &rest[process.send(peer, rest, 0)?..];
@@ -106,27 +106,32 @@ fn answer(process: &Process, peer: Fd) -> Result<(), Errno> {
     process.shutdown(peer, SHUT_WR)
 }
 
-/// One line for each counter of the whole server.
-pub fn report(counters: &Counters) -> String {
-    let lines: [(&str, u64); 13] = [
-        ("sockets_all", counters.sockets_all.into()),
-        ("pages_all", counters.pages_all.into()),
-        ("buffer_bytes", counters.buffer_bytes),
-        ("rx_frames", counters.rx_frames),
-        ("tx_frames", counters.tx_frames),
-        ("rx_dropped", counters.rx_dropped),
-        ("tx_dropped", counters.tx_dropped),
-        ("bad_descriptors", counters.bad_descriptors),
-        ("misbehaved", counters.misbehaved),
-        ("notify_driver", counters.notify_driver),
-        ("notify_clients", counters.notify_clients),
-        ("wakeups", counters.wakeups),
-        ("netstat_pages_peak", counters.pages_peak.into()),
-    ];
+/// One line for each counter of a whole server.
+pub fn report(net: &net::Counters, files: Option<&vfs::Counters>) -> String {
     let mut text = String::new();
-    for (name, value) in lines {
+    let mut line = |name: &str, value: u64| {
         // Writing to a string does not fail.
         let _ = writeln!(text, "{name} {value}");
+    };
+    line("sockets_all", net.sockets_all.into());
+    line("pages_all", net.pages_all.into());
+    line("buffer_bytes", net.buffer_bytes);
+    line("rx_frames", net.rx_frames);
+    line("tx_frames", net.tx_frames);
+    line("rx_dropped", net.rx_dropped);
+    line("tx_dropped", net.tx_dropped);
+    line("bad_descriptors", net.bad_descriptors);
+    line("misbehaved", net.misbehaved);
+    line("notify_driver", net.notify_driver);
+    line("notify_clients", net.notify_clients);
+    line("wakeups", net.wakeups);
+    line("netstat_pages_peak", net.pages_peak.into());
+    if let Some(files) = files {
+        line("files_descriptions", files.descriptions);
+        line("files_exports", files.exports_all);
+        line("files_pipes", files.pipes);
+        line("files_inodes", files.inodes_all);
+        line("files_pages", files.pages_all);
     }
     text
 }
@@ -137,8 +142,12 @@ mod tests {
 
     #[test]
     fn a_line_for_each_counter() {
-        let text = report(&Counters { sockets_all: 3, buffer_bytes: u64::MAX, ..Default::default() });
+        let net = net::Counters { sockets_all: 3, buffer_bytes: u64::MAX, ..Default::default() };
+        let text = report(&net, None);
         assert!(text.starts_with("sockets_all 3\npages_all 0\nbuffer_bytes 18446744073709551615\n"));
+        let files = vfs::Counters { pages_all: 5, ..Default::default() };
+        let text = report(&net, Some(&files));
+        assert!(text.ends_with("files_pages 5\n"));
         assert!(text.lines().all(|line| line.split(' ').count() == 2));
     }
 }
