@@ -3,7 +3,7 @@
 // the protection domain. Programs that are not listed stay at the default.
 
 fn main() {
-    const PROGRAMS: [&str; 15] = [
+    const PROGRAMS: [&str; 16] = [
         "timer_driver",
         "entropy_driver",
         "eth_driver",
@@ -19,6 +19,7 @@ fn main() {
         "spawner",
         "worker",
         "notes",
+        "elk",
     ];
     println!("cargo::rerun-if-changed=../../image_base.rs");
     let name = std::env::var("CARGO_PKG_NAME").unwrap_or_default();

@@ -16,6 +16,7 @@ const PROGRAMS: &[Program] = &[
     Program::new("netstat", |s| strait_netstat::main(s.env)),
     Program::new("spawner", |s| strait_spawner::main(s.env)),
     Program::new("worker", |s| strait_worker::main(s.env)),
+    Program::new("elk", |s| strait_elk::main(s.env)),
     Program::new("conformance", |s| strait_conformance::main(s.env)),
 ];
 

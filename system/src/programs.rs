@@ -282,6 +282,13 @@ pub const PROGRAMS: &[Program] = &[
         ..NOTHING
     },
     Program { name: "worker", sessions: &[&NET, &VFS], settings: &[key("socket", Kind::AbsolutePath)], ..NOTHING },
+    Program {
+        name: "elk",
+        sessions: &[&NET, &VFS],
+        settings: &[key("port", Kind::Port), key("directory", Kind::AbsolutePath)],
+        port: Some(7200),
+        ..NOTHING
+    },
     Program { name: "conformance", sessions: &[&NET], settings: &[key("only", Kind::Text)], ..NOTHING },
     Program { name: "fetch", sessions: &[&NET], settings: &[key("url", Kind::HttpUrl)], ..NOTHING },
 ];
