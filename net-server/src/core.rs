@@ -10,7 +10,7 @@ use strait_pd::Channel;
 use strait_ring::{
     Misbehaved,
     arena::Arena,
-    paged::{ServerConsumer, ServerProducer},
+    paged::{KEPT_PAGES, ServerConsumer, ServerProducer},
 };
 
 use crate::{
@@ -60,6 +60,8 @@ impl Session {
         let places = heap::places(region.memory().len(), &policy);
         let mut arena = region.arena();
         arena.limit(policy.pages.map_or(usize::MAX, usize::from));
+        // For two rings each.
+        arena.keep(2 * places * KEPT_PAGES as usize);
         Self {
             name: name.into(),
             identity,
@@ -111,6 +113,9 @@ pub struct Core {
     pub(crate) sessions: Vec<Session>,
     /// Sessions with events that they have not been notified of, a bit each.
     pub notify: u64,
+    /// Sessions whose rings somebody worked at in this turn, a bit each: also
+    /// their peers.
+    pub touched: u64,
     pub(crate) counters: Counters,
     /// Sockets that nobody refers to any more: the turn closes them.
     pub orphans: Vec<SocketId>,
@@ -219,6 +224,7 @@ impl Core {
     /// Takes place, rings and pages from the socket.
     pub fn detach(&mut self, id: SocketId) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
+        self.touched |= 1 << socket.session;
         let session = &mut self.sessions[socket.session];
         if let Some(mut rings) = socket.rings.take() {
             rings.close(&mut session.arena);
@@ -298,6 +304,7 @@ impl Core {
     /// The socket's rings with the arena of its session.
     pub fn rings(&mut self, id: SocketId) -> Option<(&mut Rings, &mut Arena, &Options)> {
         let socket = self.sockets.get_mut(id)?;
+        self.touched |= 1 << socket.session;
         let arena = &mut self.sessions[socket.session].arena;
         Some((socket.rings.as_deref_mut()?, arena, &socket.options))
     }

@@ -158,8 +158,6 @@ pub struct NetServer {
     sessions: [Option<u8>; strait_pd::MAX_CHANNELS],
     /// Sessions that notified us and were not put to sleep since.
     awake: u64,
-    /// Sessions to look after at the turn's end.
-    touched: u64,
     armed: Option<u64>,
     /// The earliest deadline of all.
     due: u64,
@@ -220,6 +218,7 @@ pub fn start_with(env: Environment, more: &[fn(&mut Registry, &mut Core)]) -> Re
         sockets: Slab::new(),
         sessions: Vec::new(),
         notify: 0,
+        touched: 0,
         counters: Counters::default(),
         orphans: Vec::new(),
         cycles: false,
@@ -261,7 +260,6 @@ pub fn start_with(env: Environment, more: &[fn(&mut Registry, &mut Core)]) -> Re
         dhcp,
         sessions,
         awake: 0,
-        touched: 0,
         armed: None,
         due: 0,
         relief: u64::MAX,
@@ -373,7 +371,7 @@ impl NetServer {
         }
         // All of them are looked at again at the turn's end.
         self.relief = u64::MAX;
-        self.touched = u64::MAX.checked_shr(64 - self.core.sessions.len() as u32).unwrap_or(0);
+        self.core.touched = u64::MAX.checked_shr(64 - self.core.sessions.len() as u32).unwrap_or(0);
         let Self { core, families, .. } = self;
         for session in 0..core.sessions.len() {
             if core.sessions[session].trim <= core.now {
@@ -399,7 +397,6 @@ impl NetServer {
     /// already.
     fn arm(&mut self) -> bool {
         let mut left = ::core::mem::take(&mut self.awake);
-        self.touched |= left;
         while left != 0 {
             let session = left.trailing_zeros() as usize;
             left &= left - 1;
@@ -463,13 +460,12 @@ impl NetServer {
                 break;
             }
             // What was done so far does not wait for the rest.
-            self.touched |= self.core.notify;
             if let Some(channel) = self.flush() {
                 self.pd.notify(channel);
             }
         }
         // Whose pages may have become more or fewer.
-        let mut left = ::core::mem::take(&mut self.touched) | self.core.notify;
+        let mut left = ::core::mem::take(&mut self.core.touched);
         while left != 0 {
             let session = &mut self.core.sessions[left.trailing_zeros() as usize];
             left &= left - 1;
@@ -561,7 +557,6 @@ impl Component for NetServer {
             return;
         };
         self.core.now = self.pd.now();
-        self.touched |= 1 << session;
         let mut buffer = Box::new([0; MESSAGE_BYTES]);
         let request = Request::decode(message, &mut buffer);
         // What the client sent before comes before: it may still be in the rings,

@@ -9,12 +9,18 @@ use alloc::vec::Vec;
 pub type Page = u16;
 
 /// Free pages of one region.
+///
+/// Rings take them, and whoever fills one ring, perhaps a peer, must not stop the
+/// others: for each of a number of rings some pages are kept.
 #[derive(Debug)]
 pub struct Arena {
     free: Vec<Page>,
     total: usize,
     low_water: usize,
     short: bool,
+    /// Pages that rings have a right to, and those that they have of them.
+    rights: usize,
+    used: usize,
 }
 
 impl Arena {
@@ -22,7 +28,7 @@ impl Arena {
     pub fn new(first: Page, end: Page) -> Self {
         // Lowest numbers first out, so that a quiet client touches few pages.
         let free: Vec<Page> = (first..end).rev().collect();
-        Self { total: free.len(), low_water: free.len(), short: false, free }
+        Self { total: free.len(), low_water: free.len(), short: false, rights: 0, used: 0, free }
     }
 
     /// Hands out `most` pages at most from now on.
@@ -33,20 +39,49 @@ impl Arena {
         self.low_water = self.low_water.min(self.free.len());
     }
 
-    /// A free page, if there is one.
+    /// Keeps so many pages for [`alloc_kept`](Self::alloc_kept), but no more than
+    /// half of all.
+    pub fn keep(&mut self, pages: usize) {
+        self.rights = pages;
+    }
+
+    fn kept(&self) -> usize {
+        self.rights.saturating_sub(self.used).min(self.total / 2)
+    }
+
+    /// A free page that is not kept, if there is one.
     pub fn alloc(&mut self) -> Option<Page> {
-        let Some(page) = self.free.pop() else {
-            self.short = true;
-            return None;
-        };
+        if self.free.len() > self.kept() {
+            return self.take();
+        }
+        self.short = true;
+        None
+    }
+
+    /// A page for who has a right to one, if there is one.
+    pub fn alloc_kept(&mut self) -> Option<Page> {
+        let page = self.take();
+        self.used += usize::from(page.is_some());
+        page
+    }
+
+    fn take(&mut self) -> Option<Page> {
+        let page = self.free.pop();
+        self.short |= page.is_none();
         self.low_water = self.low_water.min(self.free.len());
-        Some(page)
+        page
     }
 
     /// Gives back a page that [`alloc`](Self::alloc) returned.
     pub fn free(&mut self, page: Page) {
         debug_assert!(!self.free.contains(&page));
         self.free.push(page);
+    }
+
+    /// Gives back one of those that [`alloc_kept`](Self::alloc_kept) returned.
+    pub fn free_kept(&mut self, page: Page) {
+        self.free(page);
+        self.used -= 1;
     }
 
     /// Whether there was no page for somebody since this was asked last.
@@ -84,5 +119,28 @@ mod tests {
         assert_eq!(pages, [3, 4, 5, 6, 7]);
         assert!(arena.take_short());
         assert_eq!((arena.used(), arena.peak()), (5, 5));
+    }
+
+    #[test]
+    fn what_is_kept_is_for_those_with_a_right() {
+        let mut arena = Arena::new(0, 10);
+        arena.keep(4);
+        let first = arena.alloc_kept().unwrap();
+        let more: Vec<_> = core::iter::from_fn(|| arena.alloc()).collect();
+        assert_eq!((more.len(), arena.take_short()), (6, true));
+        for _ in 0..3 {
+            assert!(arena.alloc().is_none());
+            arena.alloc_kept().unwrap();
+        }
+        assert_eq!((arena.alloc_kept(), arena.used()), (None, 10));
+        // What comes back is kept again.
+        arena.free_kept(first);
+        assert_eq!(arena.alloc(), None);
+        arena.free(more[0]);
+        assert_eq!(core::iter::from_fn(|| arena.alloc()).count(), 1);
+        // At most half is.
+        let mut arena = Arena::new(0, 10);
+        arena.keep(100);
+        assert_eq!(core::iter::from_fn(|| arena.alloc()).count(), 5);
     }
 }

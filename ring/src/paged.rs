@@ -34,6 +34,9 @@ use crate::{
 
 /// Pages that one ring can span.
 pub const RING_PAGES: usize = if cfg!(loom) { 4 } else { 64 };
+/// Pages that an arena keeps for each ring (see [`Arena::keep`]): one is not
+/// enough for a record that crosses its end.
+pub const KEPT_PAGES: u32 = 2;
 /// Bytes that one ring can hold.
 pub const RING_BYTES: u32 = (RING_PAGES * PAGE) as u32;
 
@@ -196,10 +199,12 @@ impl Table {
     }
 
     fn attach(&mut self, arena: &mut Arena, shared: &[AtomicU16; RING_PAGES]) -> bool {
-        if self.attached() as usize == RING_PAGES {
-            return false;
-        }
-        let Some(page) = arena.alloc() else { return false };
+        let page = match self.attached() {
+            0..KEPT_PAGES => arena.alloc_kept(),
+            n if n as usize == RING_PAGES => return false,
+            _ => arena.alloc(),
+        };
+        let Some(page) = page else { return false };
         let e = entry(self.high);
         self.pages[e] = page;
         shared[e].store(page, Ordering::Relaxed);
@@ -210,16 +215,22 @@ impl Table {
     #[inline]
     fn detach_below(&mut self, page_number: u32, arena: &mut Arena) {
         while self.low != page_number && self.low != self.high {
-            arena.free(self.pages[entry(self.low)]);
+            let page = self.pages[entry(self.low)];
             self.low = (self.low + 1) % PAGE_NUMBERS;
+            self.give_back(page, arena);
         }
+    }
+
+    /// A page that was just taken off the table.
+    fn give_back(&self, page: Page, arena: &mut Arena) {
+        if self.attached() < KEPT_PAGES { arena.free_kept(page) } else { arena.free(page) }
     }
 
     /// Takes back the pages from `page_number` on.
     fn detach_from(&mut self, page_number: u32, arena: &mut Arena) {
         while self.high != page_number && self.low != self.high {
             self.high = self.high.wrapping_sub(1) % PAGE_NUMBERS;
-            arena.free(self.pages[entry(self.high)]);
+            self.give_back(self.pages[entry(self.high)], arena);
         }
     }
 
@@ -291,6 +302,18 @@ impl ServerProducer {
         self.covered().min(len)
     }
 
+    /// As [`cover`](Self::cover), for all of the bytes or none. Returns whether
+    /// they have pages.
+    #[inline]
+    fn cover_all(&mut self, arena: &mut Arena, len: usize) -> bool {
+        let high = self.table.high;
+        let covered = self.cover(arena, len) == len;
+        if !covered {
+            self.table.detach_from(high, arena);
+        }
+        covered
+    }
+
     #[cold]
     fn attach(&mut self, arena: &mut Arena, len: usize) {
         let last = page_of(self.tail.wrapping_add(len as u32).wrapping_sub(1));
@@ -330,7 +353,7 @@ impl ServerProducer {
     #[inline]
     pub fn push_record(&mut self, arena: &mut Arena, limit: u32, total: usize, parts: &[&[u8]]) -> bool {
         let fits = total <= limit.min(RING_BYTES).saturating_sub(self.used()) as usize;
-        if !fits || self.cover(arena, total) < total || parts.iter().map(|p| p.len()).sum::<usize>() > total {
+        if !fits || !self.cover_all(arena, total) || parts.iter().map(|p| p.len()).sum::<usize>() > total {
             return false;
         }
         let mut at = self.tail;

@@ -57,6 +57,7 @@ pub fn between<T>(
         return None;
     }
     let (source, target) = core.sockets.get2_mut(from, to)?;
+    core.touched |= 1 << target.session;
     let arena = &mut core.sessions[target.session].arena;
     let limit = target.options.receive_buffer;
     Some(f(&mut source.rings.as_mut()?.tx, &mut target.rings.as_mut()?.rx, arena, limit))

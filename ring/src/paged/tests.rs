@@ -86,6 +86,19 @@ fn records_come_whole_or_not_at_all() {
     assert!(!p.to_client.push_record(&mut p.arena, 4096, 4008, &[&[1; 8], &[2; 4000]]));
     assert!(!p.to_client.push_record(&mut p.arena, RING_BYTES, 4008, &[&[1; 8], &[2; 4000]]), "no second page");
     assert_eq!(p.to_client.used(), 4008);
+    // Two pages are there, three would be needed: none is taken.
+    let mut p = pair(2);
+    assert!(!p.to_client.push_record(&mut p.arena, RING_BYTES, 9000, &[&[1; 9000]]));
+    assert_eq!((p.arena.used(), p.arena.take_short()), (0, true));
+    assert!(p.to_client.push_record(&mut p.arena, RING_BYTES, 8192, &[&[1; 8192]]));
+    // Not more pages than a ring has, wherever it begins.
+    let mut p = pair(100);
+    assert!(p.to_client.push_record(&mut p.arena, RING_BYTES, 8, &[&[0; 8]]));
+    p.to_client.publish();
+    p.reader.consume(8);
+    p.to_client.reclaim(&mut p.arena).unwrap();
+    assert!(!p.to_client.push_record(&mut p.arena, RING_BYTES, RING_BYTES as usize, &[]));
+    assert_eq!(p.arena.used(), 0);
 }
 
 fn run(ops: Vec<(u8, u32)>, start: u32) -> Result<(), TestCaseError> {

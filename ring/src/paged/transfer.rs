@@ -93,7 +93,7 @@ impl ServerProducer {
         (source, offset, len): (&ServerConsumer, u32, usize),
     ) -> bool {
         let fits = total <= limit.min(RING_BYTES).saturating_sub(self.used()) as usize;
-        if !fits || head.len() + len > total || self.cover(arena, total) < total {
+        if !fits || head.len() + len > total || !self.cover_all(arena, total) {
             return false;
         }
         let data = self.tail.wrapping_add(head.len() as u32);
