@@ -1,17 +1,13 @@
 //! What the engine and the families work on: sockets, sessions, links, time
 //! and randomness.
 
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{string::String, vec::Vec};
 
 use rand_chacha::{ChaCha12Rng, rand_core::Rng};
 use slab::Slab;
 use strait_abi::{Errno, heap, policy::Policy, session::SessionRegion, session::status, vfs::token::Verifier};
 use strait_pd::Channel;
-use strait_ring::{
-    Misbehaved,
-    arena::Arena,
-    paged::{KEPT_PAGES, ServerConsumer, ServerProducer},
-};
+use strait_ring::{Misbehaved, arena::Arena, paged::KEPT_PAGES};
 
 use crate::{
     link::Links,
@@ -34,8 +30,12 @@ pub struct Session {
     pub slots: Vec<Option<SocketId>>,
     /// What it may do.
     pub policy: Policy,
-    /// Sockets that it owns, with or without a place.
+    /// Sockets that it owns, with or without a place, but for those that wait.
     pub sockets: usize,
+    /// Connections in the queues of its listeners.
+    pub waiting: usize,
+    /// One more was turned away, as there were too many.
+    pub turned_away: bool,
     /// Of them, those whose port was chosen for them.
     pub ephemeral: usize,
     /// TCP connections that it made or that came in by a listener of its, until
@@ -71,6 +71,8 @@ impl Session {
             slots: alloc::vec![None; places],
             policy,
             sockets: 0,
+            waiting: 0,
+            turned_away: false,
             ephemeral: 0,
             connections: 0,
             most_connections: 0,
@@ -81,9 +83,9 @@ impl Session {
         }
     }
 
-    /// Most sockets that it may own, connections that it has not accepted yet
-    /// included.
-    pub fn quota(&self) -> usize {
+    /// Most sockets that it may make, those included that are closed and not
+    /// over, or in messages. As many connections may wait as it has places.
+    fn quota(&self) -> usize {
         2 * self.slots.len()
     }
 
@@ -119,6 +121,9 @@ pub struct Core {
     pub(crate) counters: Counters,
     /// Sockets that nobody refers to any more: the turn closes them.
     pub orphans: Vec<SocketId>,
+    /// Sessions whose listeners can take connections again, a bit each, for the
+    /// families.
+    pub has_room: u64,
     /// Some sockets may only be referred to by messages that nobody can
     /// receive.
     pub cycles: bool,
@@ -162,7 +167,17 @@ impl Core {
         self.sessions.iter().map(|s| s.most_connections).sum()
     }
 
-    /// Makes a socket for a session. ENOBUFS if it owns too many.
+    /// A connection of the session waits no longer.
+    pub(crate) fn leave_queue(&mut self, session: usize) {
+        let owner = &mut self.sessions[session];
+        owner.waiting -= 1;
+        if core::mem::take(&mut owner.turned_away) {
+            self.has_room |= 1 << session;
+        }
+    }
+
+    /// Makes a socket for a session, or a connection that waits in the queue of
+    /// one of its listeners. ENOBUFS if it has too many of those.
     pub fn add(
         &mut self,
         session: usize,
@@ -170,12 +185,17 @@ impl Core {
         domain: u16,
         kind: u16,
         protocol: u16,
+        waits: bool,
     ) -> Result<SocketId, Errno> {
         let owner = self.sessions.get_mut(session).ok_or(Errno::EIO)?;
-        if owner.sockets >= owner.quota() {
+        if waits && owner.waiting >= owner.slots.len() {
+            owner.turned_away = true;
             return Err(Errno::ENOBUFS);
         }
-        owner.sockets += 1;
+        if !waits && owner.sockets >= owner.quota() {
+            return Err(Errno::ENOBUFS);
+        }
+        *if waits { &mut owner.waiting } else { &mut owner.sockets } += 1;
         Ok(self.sockets.insert(Socket {
             session,
             family,
@@ -184,11 +204,13 @@ impl Core {
             protocol,
             open: true,
             held: false,
+            waits,
             aliases: Vec::new(),
             flying: 0,
             abandoned: false,
             slot: None,
             rings: None,
+            resume: (0, 0),
             status: 0,
             error: None,
             ephemeral: false,
@@ -205,16 +227,8 @@ impl Core {
         let session = &mut self.sessions[socket.session];
         let number = session.free_slot().ok_or(Errno::EMFILE)?;
         let slot = session.region.slot(usize::from(number)).ok_or(Errno::EMFILE)?;
-        slot.reset();
+        socket.rings = Some(Rings::new(&session.region, slot, socket.resume));
         slot.status.store(socket.status, core::sync::atomic::Ordering::Release);
-        let memory = session.region.memory();
-        socket.rings = Some(Box::new(Rings {
-            slot,
-            rx: ServerProducer::new(memory, slot),
-            tx: ServerConsumer::new(memory, slot),
-            window: 0,
-            written: 0,
-        }));
         socket.slot = Some(number);
         socket.held = true;
         session.slots[usize::from(number)] = Some(id);
@@ -227,6 +241,7 @@ impl Core {
         self.touched |= 1 << socket.session;
         let session = &mut self.sessions[socket.session];
         if let Some(mut rings) = socket.rings.take() {
+            socket.resume = (rings.rx.tail(), rings.tx.tail());
             rings.close(&mut session.arena);
         }
         if let Some(number) = socket.slot.take() {
@@ -239,8 +254,11 @@ impl Core {
         self.detach(id);
         if let Some(socket) = self.sockets.try_remove(id) {
             let owner = &mut self.sessions[socket.session];
-            owner.sockets -= 1;
+            owner.sockets -= usize::from(!socket.waits);
             owner.ephemeral -= usize::from(socket.ephemeral);
+            if socket.waits {
+                self.leave_queue(socket.session);
+            }
         }
     }
 
@@ -326,8 +344,9 @@ impl Core {
     pub fn set_status(&mut self, id: SocketId, status: u32) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         let status = if socket.error.is_some() { status | status::ERR } else { status };
-        let revoking = socket.rings.as_ref().is_some_and(|rings| rings.tx.revoking());
-        let status = if revoking { status | status::SHRINK } else { status };
+        let rings = |f: fn(&Rings) -> bool| socket.rings.as_ref().is_some_and(|rings| f(rings));
+        let status = if rings(|r| r.tx.revoking()) { status | status::SHRINK } else { status };
+        let status = if rings(|r| r.unseen) { status | status::AWAY } else { status };
         if socket.status == status {
             return;
         }

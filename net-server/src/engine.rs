@@ -17,6 +17,7 @@ use crate::{
     family::Registry,
     link::{Links, interface::Interface, ioctl::ioctl},
     policy,
+    share::Left,
     socket::ConnectionQueue,
     socket::SocketId,
     socket::put_int,
@@ -76,10 +77,8 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
             return Ok(Answer::number(u32::from(one) | u32::from(other) << 16));
         }
         Request::Close { socket } => {
-            let (id, family) = with(core, socket)?;
-            if core.release(id, session) {
-                close(core, families, id, family);
-            }
+            let (id, _) = with(core, socket)?;
+            release(core, families, session, id, false);
         }
         Request::Bind { socket, address } => {
             let (id, family) = with(core, socket)?;
@@ -234,7 +233,8 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
 fn at_home(core: &Core, session: usize, handle: Handle) -> Result<(SocketId, usize), Errno> {
     let id = core.find(session, handle)?;
     let socket = &core.sockets[id];
-    if socket.session == session { Ok((id, socket.family)) } else { Err(Errno::EAGAIN) }
+    let here = socket.session == session && socket.rings.as_ref().is_none_or(|rings| !rings.unseen);
+    if here { Ok((id, socket.family)) } else { Err(Errno::EAGAIN) }
 }
 
 /// Types of sockets that there can be (Linux: SOCK_MAX).
@@ -254,7 +254,7 @@ fn create(
         return Err(Errno::EINVAL);
     }
     policy::may_create(core, session, family, kind)?;
-    let id = core.add(session, index, family, kind, protocol)?;
+    let id = core.add(session, index, family, kind, protocol, false)?;
     let made = core.attach(id).and_then(|handle| families.get(index).create(core, id).map(|()| (id, handle)));
     let made = made.inspect_err(|_| core.remove(id))?;
     policy::may_keep(core, id).inspect_err(|_| close(core, families, id, index))?;
@@ -281,6 +281,24 @@ fn accept(core: &mut Core, families: &mut Registry, session: usize, socket: Hand
     family.accepted(core, id);
     let peer = family.peer_address(core, id).unwrap_or(Address::EMPTY);
     Ok(Answer::number(handle.into()).with(peer.as_bytes()))
+}
+
+/// A handle of a session goes: its client closed it, or is gone.
+fn release(core: &mut Core, families: &mut Registry, session: usize, id: SocketId, gone: bool) {
+    let family = core.sockets[id].family;
+    match core.release(id, session) {
+        Left::Held => {}
+        Left::Broken => families.get(family).broken(core, id),
+        Left::Nobody => {
+            if gone {
+                // What an earlier incarnation left is reset, not finished.
+                let socket = &mut core.sockets[id];
+                socket.options.linger = (true, 0);
+                socket.abandoned = true;
+            }
+            close(core, families, id, family);
+        }
+    }
 }
 
 /// Closes the sockets that nobody refers to any more. Returns whether there
@@ -314,18 +332,10 @@ fn close(core: &mut Core, families: &mut Registry, id: SocketId, family: usize) 
 fn close_all(core: &mut Core, families: &mut Registry, session: usize) {
     let slots = core.sessions[session].slots.clone();
     for id in slots.into_iter().flatten() {
-        if core.sockets.get(id).is_some_and(|s| s.open && (s.session != session || s.held))
-            && core.release(id, session)
-            && let Some(socket) = core.sockets.get_mut(id)
-        {
-            // What an earlier incarnation left is reset, not finished.
-            socket.options.linger = (true, 0);
-            socket.abandoned = true;
-            let family = socket.family;
-            close(core, families, id, family);
+        if core.sockets.get(id).is_some_and(|s| s.open && (s.session != session || s.held)) {
+            release(core, families, session, id, true);
         }
     }
-    core.forsake(session);
     abandon(core, families, session);
 }
 

@@ -49,6 +49,11 @@ pub trait Family {
     /// any more, here or later.
     fn close(&mut self, core: &mut Core, id: SocketId);
 
+    /// What was in the rings of a socket is lost: its home closed it, and none of
+    /// the others that hold it has pages for that. So datagrams may be; a stream
+    /// must not have a gap.
+    fn broken(&mut self, _core: &mut Core, _id: SocketId) {}
+
     /// getsockname(2).
     fn local_address(&self, core: &Core, id: SocketId) -> Result<Address, Errno>;
 

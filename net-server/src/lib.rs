@@ -221,6 +221,7 @@ pub fn start_with(env: Environment, more: &[fn(&mut Registry, &mut Core)]) -> Re
         touched: 0,
         counters: Counters::default(),
         orphans: Vec::new(),
+        has_room: 0,
         cycles: false,
         tokens: tokens::verifier(&env)?,
         files_lost: false,

@@ -10,7 +10,7 @@
 //! | connect or send to an address | EACCES | connect(2), as Landlock does |
 //! | change of an interface or route | EPERM | netdevice(7) |
 //! | one descriptor more than `sockets` | EMFILE | socket(2), accept(2) |
-//! | more connections in queues than twice `sockets` | ENOBUFS | |
+//! | more connections in queues than `sockets` | as a full queue | listen(2) |
 //! | one chosen port more than `ephemeral` | as if all were in use | |
 //! | more pages than `pages` | waits, as for a full buffer | |
 //!

@@ -21,7 +21,6 @@ use alloc::{boxed::Box, vec::Vec};
 use core::sync::atomic::{Ordering, fence};
 
 use strait_abi::{Errno, session::status};
-use strait_ring::paged::{ServerConsumer, ServerProducer};
 
 use crate::{
     core::Core,
@@ -34,6 +33,17 @@ pub struct Alias {
     pub slot: u16,
     /// Rings that left, as long as their client may still be at work in them.
     ghost: Option<Box<Rings>>,
+}
+
+/// What became of a socket of which a handle was closed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Somebody still holds it.
+    Held,
+    /// Somebody does, and what was in its rings is lost.
+    Broken,
+    /// It is to be closed.
+    Nobody,
 }
 
 /// A socket on its way in a message.
@@ -61,7 +71,7 @@ impl Core {
 
     /// Gives the session a handle of a socket that flew or was just made: the
     /// one that it has, if it has one. EMFILE without a free slot, ENOBUFS if it
-    /// owns too many sockets or has no pages for the data.
+    /// has no pages for the data.
     pub fn adopt(&mut self, id: SocketId, session: usize) -> Result<u16, Errno> {
         let socket = self.sockets.get_mut(id).ok_or(Errno::EBADF)?;
         if socket.session == session {
@@ -69,7 +79,9 @@ impl Core {
                 socket.held = true;
                 return Ok(slot);
             }
-            return self.attach(id);
+            let slot = self.attach(id)?;
+            self.accepted(id);
+            return Ok(slot);
         }
         if let Some(alias) = socket.aliases.iter().find(|a| a.session == session) {
             return Ok(alias.slot);
@@ -85,6 +97,16 @@ impl Core {
             return Err(errno);
         }
         Ok(slot)
+    }
+
+    /// A connection waits in its queue no longer.
+    fn accepted(&mut self, id: SocketId) {
+        let socket = &mut self.sockets[id];
+        let session = socket.session;
+        if core::mem::take(&mut socket.waits) {
+            self.leave_queue(session);
+            self.sessions[session].sockets += 1;
+        }
     }
 
     fn reset_alias(&mut self, id: SocketId, session: usize, slot: u16) {
@@ -120,32 +142,24 @@ impl Core {
     }
 
     /// Moves the rings of a socket into the memory of a session that holds it.
+    /// ENOBUFS if that has no pages for the data in them.
     pub fn acquire(&mut self, id: SocketId, session: usize) -> Result<(), Errno> {
         let socket = self.sockets.get_mut(id).ok_or(Errno::EBADF)?;
         if socket.session == session {
+            self.set_unseen(id, false);
             return Ok(());
         }
         let at = socket.aliases.iter().position(|a| a.session == session).ok_or(Errno::EBADF)?;
         let (home, slot) = (socket.session, socket.aliases[at].slot);
-        if self.sessions[session].sockets >= self.sessions[session].quota() {
-            return Err(Errno::ENOBUFS);
-        }
         if let Some(mut ghost) = socket.aliases[at].ghost.take() {
             ghost.close(&mut self.sessions[session].arena);
         }
         let target = &mut self.sessions[session];
         let shared = target.region.slot(usize::from(slot)).ok_or(Errno::EMFILE)?;
-        shared.reset();
-        let memory = target.region.memory();
         let rings = match &mut socket.rings {
-            None => Rings {
-                slot: shared,
-                rx: ServerProducer::new(memory, shared),
-                tx: ServerConsumer::new(memory, shared),
-                window: 0,
-                written: 0,
-            },
+            None => Rings::new(&target.region, shared, socket.resume),
             Some(old) => {
+                shared.reset();
                 // From here on the former home sees that it is too late. What it
                 // did before is seen here.
                 old.slot.status.store(status::AWAY, Ordering::Release);
@@ -153,6 +167,7 @@ impl Core {
                 // A client that lies here loses its own data.
                 let _ = (old.rx.reclaim(&mut self.sessions[home].arena), old.tx.available());
                 let target = &mut self.sessions[session];
+                let memory = target.region.memory();
                 let rx = old.rx.moved(memory, shared, &mut target.arena);
                 let tx = old.tx.moved(memory, shared, &mut target.arena);
                 let (rx, tx) = match (rx, tx) {
@@ -170,11 +185,13 @@ impl Core {
                     }
                 };
                 old.freeze();
-                Rings { slot: shared, rx, tx, window: 0, written: 0 }
+                Box::new(Rings { slot: shared, rx, tx, window: 0, written: 0, unseen: false })
             }
         };
-        let ghost = socket.rings.replace(Box::new(rings));
+        let ghost = socket.rings.replace(rings);
         socket.aliases.remove(at);
+        self.accepted(id);
+        let socket = &mut self.sockets[id];
         let former = socket.slot.replace(slot);
         socket.session = session;
         let held = core::mem::replace(&mut socket.held, true);
@@ -212,31 +229,59 @@ impl Core {
         self.sessions[session].slots[usize::from(alias.slot)] = None;
     }
 
-    /// The session's client closed its handle. Returns whether that was the
-    /// last reference: then the socket is to be closed.
-    pub fn release(&mut self, id: SocketId, session: usize) -> bool {
-        let Some(socket) = self.sockets.get_mut(id) else { return false };
+    /// The session's client closed its handle.
+    pub fn release(&mut self, id: SocketId, session: usize) -> Left {
+        let Some(socket) = self.sockets.get_mut(id) else { return Left::Held };
+        let mut left = Left::Held;
         if socket.session != session {
             self.drop_alias(id, session);
         } else {
             socket.held = false;
-            if let Some(heir) = socket.aliases.first().map(|a| a.session) {
-                // The rings follow a session that still holds it; what it has no
-                // pages for is lost.
-                if self.acquire(id, heir).is_err() {
-                    self.lose_rings(id);
-                    let _ = self.acquire(id, heir);
-                }
+            if !socket.aliases.is_empty() {
+                left = self.inherit(id);
             } else if socket.flying != 0 {
                 self.rest(id);
             }
         }
         if !self.is_referenced(id) {
-            return true;
+            return Left::Nobody;
         }
         // It flies, and perhaps nobody will ever receive it.
         self.cycles |= !self.sockets[id].held;
-        false
+        left
+    }
+
+    /// The rings follow a session that still holds the socket and has pages for
+    /// what is in them. If there is none, that is lost: it must not stay in the
+    /// memory of a client that has closed.
+    fn inherit(&mut self, id: SocketId) -> Left {
+        let heirs = self.sockets[id].aliases.len();
+        for at in 0..heirs {
+            let heir = self.sockets[id].aliases[at].session;
+            if self.acquire(id, heir).is_ok() {
+                self.set_unseen(id, true);
+                return Left::Held;
+            }
+        }
+        let socket = &mut self.sockets[id];
+        let heir = socket.aliases[0].session;
+        if let Some(mut rings) = socket.rings.take() {
+            socket.resume = (rings.rx.tail(), rings.tx.tail());
+            rings.close(&mut self.sessions[socket.session].arena);
+        }
+        // Without rings there is nothing that it could lack pages for.
+        let _ = self.acquire(id, heir);
+        self.set_unseen(id, true);
+        Left::Broken
+    }
+
+    fn set_unseen(&mut self, id: SocketId, unseen: bool) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        if let Some(rings) = &mut socket.rings {
+            rings.unseen = unseen;
+        }
+        let status = socket.status & !status::AWAY;
+        self.set_status(id, status);
     }
 
     /// Nobody holds a socket that flies: its slot is given back if no data is
@@ -246,25 +291,6 @@ impl Core {
         let empty = rings.rx.reclaim(arena).is_ok() && rings.rx.used() == 0 && rings.tx.available() == Ok(0);
         if empty {
             self.detach(id);
-        }
-    }
-
-    fn lose_rings(&mut self, id: SocketId) {
-        let Some(socket) = self.sockets.get_mut(id) else { return };
-        if let Some(mut rings) = socket.rings.take() {
-            rings.close(&mut self.sessions[socket.session].arena);
-        }
-    }
-
-    /// The session begins anew: what it left in its memory of sockets that only
-    /// fly is lost.
-    pub fn forsake(&mut self, session: usize) {
-        for slot in 0..self.sessions[session].slots.len() {
-            if let Some(id) = self.sessions[session].slots[slot]
-                && self.sockets.get(id).is_some_and(|s| s.session == session && !s.held && s.flying != 0)
-            {
-                self.detach(id);
-            }
         }
     }
 

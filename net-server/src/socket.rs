@@ -6,6 +6,7 @@ use core::sync::atomic::Ordering;
 use strait_abi::{
     Errno,
     address::{AF_INET, AF_INET6},
+    session::SessionRegion,
     socket as c,
 };
 use strait_ring::{
@@ -43,6 +44,8 @@ pub struct Socket {
     pub open: bool,
     /// The client of `session` has a handle of it.
     pub held: bool,
+    /// It is a connection in a queue.
+    pub waits: bool,
     /// Further sessions that hold it.
     pub aliases: Vec<Alias>,
     /// Messages on their way that carry it.
@@ -53,6 +56,9 @@ pub struct Socket {
     pub slot: Option<u16>,
     /// Its rings while it has a slot.
     pub rings: Option<Box<Rings>>,
+    /// Positions where the next ones begin, to the client and from it: marks in a
+    /// stream are positions, too.
+    pub resume: (u32, u32),
     /// The status word last published.
     pub status: u32,
     /// SO_ERROR.
@@ -80,9 +86,20 @@ pub struct Rings {
     pub window: u32,
     /// How far the client had written when it was looked at last.
     pub written: u32,
+    /// They came to the client's memory, and it has not called for them yet
+    /// (Request::Acquire): it does not know where they go on.
+    pub unseen: bool,
 }
 
 impl Rings {
+    /// Empty rings of a slot of a session, at these positions.
+    pub fn new(region: &SessionRegion, slot: &'static Slot, (rx, tx): (u32, u32)) -> Box<Self> {
+        slot.reset();
+        let memory = region.memory();
+        let (rx, tx) = (ServerProducer::resumed(memory, slot, rx), ServerConsumer::resumed(memory, slot, tx));
+        Box::new(Self { slot, rx, tx, window: 0, written: 0, unseen: false })
+    }
+
     /// Gives all pages back.
     pub fn close(&mut self, arena: &mut Arena) {
         self.rx.close(arena);

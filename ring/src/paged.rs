@@ -190,8 +190,9 @@ struct Table {
 const PAGE_NUMBERS: u32 = u32::MAX / PAGE as u32 + 1;
 
 impl Table {
-    const fn new() -> Self {
-        Self { pages: [0; RING_PAGES], low: 0, high: 0 }
+    /// For a window that begins at a position.
+    const fn new(at: u32) -> Self {
+        Self { pages: [0; RING_PAGES], low: page_of(at), high: page_of(at) }
     }
 
     fn attached(&self) -> u32 {
@@ -255,7 +256,14 @@ impl ServerProducer {
     /// The ring of a slot that was [`reset`](Slot::reset). `memory` is the
     /// whole session region.
     pub fn new(memory: SharedMemory, slot: &'static Slot) -> Self {
-        Self { memory, slot, table: Table::new(), head: 0, tail: 0 }
+        Self::resumed(memory, slot, 0)
+    }
+
+    /// [`new`](Self::new), empty, where another ring ended.
+    pub fn resumed(memory: SharedMemory, slot: &'static Slot, at: u32) -> Self {
+        slot.rx_head.store(at, Ordering::Relaxed);
+        slot.rx_tail.store(at, Ordering::Release);
+        Self { memory, slot, table: Table::new(at), head: at, tail: at }
     }
 
     /// Looks how far the client has read, and takes back the pages behind.
@@ -396,7 +404,15 @@ pub struct ServerConsumer {
 impl ServerConsumer {
     /// See [`ServerProducer::new`].
     pub fn new(memory: SharedMemory, slot: &'static Slot) -> Self {
-        Self { memory, slot, table: Table::new(), head: 0, tail: 0, limit: 0, revoked: 0, waiting: false }
+        Self::resumed(memory, slot, 0)
+    }
+
+    /// See [`ServerProducer::resumed`].
+    pub fn resumed(memory: SharedMemory, slot: &'static Slot, at: u32) -> Self {
+        slot.tx_head.store(at, Ordering::Relaxed);
+        slot.tx_tail.store(at, Ordering::Relaxed);
+        slot.tx_limit.store(at, Ordering::Release);
+        Self { memory, slot, table: Table::new(at), head: at, tail: at, limit: at, revoked: 0, waiting: false }
     }
 
     /// Looks how far the client has written: bytes that can be taken.

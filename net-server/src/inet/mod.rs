@@ -412,6 +412,12 @@ impl Family for Inet {
         }
     }
 
+    fn broken(&mut self, core: &mut Core, id: SocketId) {
+        if Self::is_tcp(core, id) {
+            self.tcp.broken(&mut self.shared, core, id);
+        }
+    }
+
     fn local_address(&self, core: &Core, id: SocketId) -> Result<Address, Errno> {
         let endpoint = &self.shared.endpoints[core.sockets[id].state];
         let mut local = endpoint.local.unwrap_or(SocketAddr::new(any(core, id), 0));

@@ -446,6 +446,18 @@ impl Tcp {
         }
     }
 
+    /// See [`Family::broken`](crate::family::Family::broken).
+    pub fn broken(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) {
+        let Some(index) = shared.endpoints[core.sockets[id].state].connection else { return };
+        let connection = &mut self.connections[index];
+        connection.urgent = Urgent::default();
+        let tcp = connection.tcp();
+        tcp.abort();
+        while tcp.recv(|bytes| (bytes.len(), bytes.len())).is_ok_and(|n| n > 0) {}
+        core.set_error(id, Errno::ECONNRESET);
+        self.settle_index(shared, core, index);
+    }
+
     /// Ends a connection with a RST.
     fn abort(&mut self, shared: &mut Shared, core: &mut Core, index: usize) {
         self.connections[index].tcp().abort();

@@ -223,6 +223,34 @@ fn connections_are_queued_up_to_one_more_than_the_backlog() {
 }
 
 #[test]
+fn connections_that_wait_cost_their_listener_no_socket() {
+    let mut w = World::with_session(64 * PAGE);
+    let places = w.session.sockets();
+    let (first, second) =
+        (w.listener(CLIENT, c::SOCK_STREAM, b"\0first", 500), w.listener(CLIENT, c::SOCK_STREAM, b"\0second", 500));
+    let mut clients = vec![];
+    for i in 0..places {
+        let s = w.local_socket(SECOND, c::SOCK_STREAM);
+        w.join(&s, if i % 2 == 0 { b"\0first" } else { b"\0second" }).unwrap();
+        // Also by who has gone.
+        if i > 2 { w.close(&s) } else { clients.push(s) }
+    }
+    // No more of them; but the owner makes sockets as ever.
+    let late = w.local_socket(SECOND, c::SOCK_STREAM);
+    assert_eq!(w.join(&late, b"\0second"), Err(Errno::EAGAIN));
+    let own: Vec<Local> = (2..places).map(|_| w.local_socket(CLIENT, c::SOCK_DGRAM)).collect();
+    w.close(&own[0]);
+    // Room at one listener is room at the other.
+    w.second.events().take(|_| {});
+    w.take_connection(&first).unwrap();
+    let mut told = vec![];
+    w.second.events().take(|i| told.push(i as u16));
+    assert!(told.contains(&late.socket.handle), "{told:?}");
+    w.join(&late, b"\0second").unwrap();
+    let _ = second;
+}
+
+#[test]
 fn what_is_sent_before_accept_is_there_after_it() {
     let mut w = World::new();
     let listener = w.listener(CLIENT, c::SOCK_STREAM, b"\0l", 1);

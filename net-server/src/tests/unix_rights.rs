@@ -4,6 +4,7 @@ extern crate std;
 
 use std::{vec, vec::Vec};
 
+use smoltcp::socket::tcp::{Socket, State};
 use strait_abi::{
     Errno,
     control::{Item, items, put},
@@ -15,6 +16,7 @@ use strait_ring::paged::{ClientConsumer, ClientProducer};
 
 use super::{
     local::Local,
+    tcp,
     world::{CLIENT, SECOND, World},
 };
 
@@ -353,15 +355,124 @@ fn a_client_that_begins_anew_leaves_what_flies_to_the_receiver() {
     let mut w = World::new();
     let (mut over, mut under) = w.connection(c::SOCK_STREAM);
     let (mut a, b) = w.local_pair(SECOND, c::SOCK_STREAM);
-    w.put(&mut a, b"lost");
+    w.put(&mut a, b"not lost");
     w.pass(&mut over, b"x", &[b.socket.handle.into()]).unwrap();
     w.call_of(SECOND, &Request::Hello { version: VERSION }).unwrap();
-    assert_eq!(w.server.core.sessions[1].arena.used(), 0);
     let (got, _) = w.control(&under, false);
+    assert_eq!(w.server.core.sessions[1].arena.used(), 0);
     assert_eq!(w.get(&mut under), b"x");
     let mut b = w.taken(CLIENT, got[0]);
-    assert_eq!(w.get(&mut b), b"");
+    assert_eq!(w.get(&mut b), b"not lost");
     assert_ne!(w.state(&b) & status::RDHUP, 0);
+    w.all_comes_back();
+}
+
+/// A socket of the second client that the first holds as well, and a third of
+/// it.
+fn shared(w: &mut World, s: &Local) -> Local {
+    let (mut over, mut under) = w.connection(c::SOCK_STREAM);
+    w.pass(&mut over, b"x", &[s.socket.handle.into()]).unwrap();
+    let got = w.control(&under, false).0;
+    w.get(&mut under);
+    w.close(&over);
+    w.close(&under);
+    w.taken(CLIENT, got[0])
+}
+
+#[test]
+fn an_heir_inherits_whatever_it_has_of_sockets() {
+    let mut w = World::with_session(64 * 4096);
+    let (mut a, mut b) = w.local_pair(SECOND, c::SOCK_STREAM);
+    let mut heir = shared(&mut w, &b);
+    // All that it may have: in its places, and connections that wait.
+    let listener = w.listener(CLIENT, c::SOCK_STREAM, b"\0l", 100);
+    while w.call(&Request::Socket { family: 1, kind: 1, protocol: 0 }).is_ok() {}
+    for _ in 0..w.session.sockets() {
+        let s = w.local_socket(SECOND, c::SOCK_STREAM);
+        w.join(&s, b"\0l").unwrap();
+        w.close(&s);
+    }
+    w.put(&mut a, b"read and inherited");
+    w.get_at_most(&mut b, 9);
+    w.close(&b);
+    // It must ask where its rings go on.
+    assert_ne!(w.state(&heir) & status::AWAY, 0);
+    let ask = Request::ReceiveControl { socket: heir.socket.handle, peek: false };
+    assert_eq!(w.call(&ask), Err(Errno::EAGAIN));
+    w.acquire(&mut heir).unwrap();
+    assert_eq!(w.state(&heir) & status::AWAY, 0);
+    assert_eq!(w.get(&mut heir), b"inherited");
+    w.put(&mut a, b" and more");
+    assert_eq!(w.get(&mut heir), b" and more");
+    w.close(&listener);
+    w.all_comes_back();
+}
+
+#[test]
+fn what_no_heir_has_room_for_ends_the_connection() {
+    // Local ones with control data and urgent data under way, in both directions.
+    for kind in [c::SOCK_STREAM, c::SOCK_SEQPACKET, c::SOCK_DGRAM] {
+        let mut w = World::with_session(64 * 4096);
+        let (mut a, mut b) = w.local_pair(SECOND, kind);
+        let mut heir = shared(&mut w, &b);
+        let handle = u32::from(a.socket.handle);
+        if kind == c::SOCK_STREAM {
+            for s in [&mut a, &mut b] {
+                w.put(s, &[1; 40_000]);
+                w.pass(s, b"x", &[handle]).unwrap();
+                w.call_of(SECOND, &Request::SendUrgent { socket: s.socket.handle, bytes: 1 }).unwrap();
+                w.put(s, b"!");
+            }
+        } else {
+            w.send_record(&mut a, &[], &rights(&[handle]), &[1; 40_000]).unwrap();
+        }
+        // The heir has two pages for it.
+        let (mut x, y) = w.local_pair(CLIENT, c::SOCK_STREAM);
+        while w.put(&mut x, &[7; 100_000]) > 0 {}
+        w.close(&b);
+        w.acquire(&mut heir).unwrap();
+        assert_eq!(w.get(&mut heir).len(), 0);
+        let reset = (kind != c::SOCK_DGRAM).then_some(Errno::ECONNRESET);
+        assert_eq!((w.error_of(&a), w.error_of(&heir)), (reset, reset));
+        // What the other end has it keeps.
+        let kept = w.get(&mut a).len();
+        assert_eq!(kept, if kind == c::SOCK_STREAM { 40_002 } else { 0 });
+        assert_eq!(w.server.core.sessions[1].flying, 0);
+        // Not a byte comes behind the gap; datagrams go on.
+        w.close(&x);
+        w.close(&y);
+        if kind == c::SOCK_DGRAM {
+            w.send_record(&mut a, &[], &[], b"goes on").unwrap();
+            assert_eq!(w.receive_record(&mut heir).unwrap().2, b"goes on");
+        } else {
+            w.step(1000);
+            assert_eq!((w.get(&mut heir).len(), w.state(&heir) & status::RDHUP != 0), (0, true));
+        }
+        w.all_comes_back();
+    }
+}
+
+#[test]
+fn a_tcp_connection_that_no_heir_has_room_for_is_reset() {
+    let mut w = World::with_session(64 * 4096);
+    let listener = tcp::listen(&mut w, 7, 4);
+    let peer = tcp::dial(&mut w, 40_000, 7);
+    let (s, _) = tcp::accept(&mut w, listener);
+    w.peer.sockets.get_mut::<Socket>(peer).send_slice(&[1; 60_000]).unwrap();
+    w.until(1000, |_| s.rx.available() == 60_000);
+    let (mut under, mut over) = w.connection(c::SOCK_STREAM);
+    w.pass(&mut over, b"x", &[s.handle.into()]).unwrap();
+    let got = w.control(&under, false).0;
+    let mut heir = w.taken(SECOND, got[0]);
+    w.get(&mut under);
+    let (mut x, _y) = w.local_pair(SECOND, c::SOCK_STREAM);
+    while w.put(&mut x, &[7; 100_000]) > 0 {}
+    w.call(&Request::Close { socket: s.handle }).unwrap();
+    w.until(100, |w| w.peer.sockets.get::<Socket>(peer).state() == State::Closed);
+    assert_eq!(w.error_of(&heir), Some(Errno::ECONNRESET));
+    w.acquire(&mut heir).unwrap();
+    assert_eq!(w.get(&mut heir).len(), 0);
+    assert_ne!(w.state(&heir) & status::HUP, 0);
     w.all_comes_back();
 }
 

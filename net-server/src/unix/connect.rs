@@ -1,6 +1,6 @@
 //! Names, connections and their end.
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, collections::VecDeque};
 
 use strait_abi::{
     Address, Errno,
@@ -112,7 +112,7 @@ impl Unix {
             let socket = &core.sockets[listener];
             (socket.session, socket.family, socket.domain)
         };
-        let Ok(new) = core.add(session, family, domain, kind, 0) else {
+        let Ok(new) = core.add(session, family, domain, kind, 0, true) else {
             // Its owner has no place for more: as if the queue were full.
             return self.wait_at(core, id, listener);
         };
@@ -175,6 +175,22 @@ impl Unix {
         }
     }
 
+    /// Who found no room in a session, rather than at a listener of it, tries
+    /// again.
+    #[cold]
+    pub(super) fn wake_turned_away(&mut self, core: &mut Core) {
+        let mut left = core::mem::take(&mut core.has_room);
+        while left != 0 {
+            let session = left.trailing_zeros() as usize;
+            left &= left - 1;
+            for slot in 0..core.sessions[session].slots.len() {
+                if let Some(id) = core.sessions[session].slots[slot].filter(|id| self.owns(core, *id)) {
+                    self.wake_waiters(core, id);
+                }
+            }
+        }
+    }
+
     pub(super) fn connect_datagram(&mut self, core: &mut Core, id: SocketId, to: &Address) -> Result<(), Errno> {
         let old = self.peer(core, id);
         let new = match to.family() {
@@ -203,6 +219,33 @@ impl Unix {
         }
         self.update_datagram(core, id);
         Ok(())
+    }
+
+    /// See [`Family::broken`](crate::family::Family::broken).
+    pub(super) fn lose(&mut self, core: &mut Core, id: SocketId) {
+        let endpoint = self.endpoint(core, id);
+        endpoint.urgent_pending.clear();
+        endpoint.urgent = None;
+        let connected = endpoint.connected;
+        let mut lost = [core::mem::take(&mut endpoint.queue), core::mem::take(&mut endpoint.pending), VecDeque::new()];
+        if connected {
+            // Nothing may come behind the gap.
+            if let Some(peer) = self.peer(core, id) {
+                let endpoint = self.endpoint(core, peer);
+                endpoint.urgent_pending.clear();
+                lost[2] = core::mem::take(&mut endpoint.pending);
+                if let Some((rings, arena, _)) = core.rings(peer) {
+                    rings.tx.consume(u32::MAX, arena);
+                }
+            }
+            core.set_error(id, Errno::ECONNRESET);
+            self.sever(core, id, Errno::ECONNRESET);
+        }
+        for control in lost.into_iter().flatten().filter_map(|mark| mark.control) {
+            (*control).drop(core);
+        }
+        self.wake_waiters(core, id);
+        self.touch(core, id);
     }
 
     /// The last reference is gone.

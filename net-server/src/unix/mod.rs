@@ -241,6 +241,10 @@ impl Family for Unix {
         self.close_socket(core, id);
     }
 
+    fn broken(&mut self, core: &mut Core, id: SocketId) {
+        self.lose(core, id);
+    }
+
     fn local_address(&self, core: &Core, id: SocketId) -> Result<Address, Errno> {
         Ok(self.name_of(core, id))
     }
@@ -355,6 +359,9 @@ impl Family for Unix {
 
     fn settle(&mut self, core: &mut Core) -> bool {
         let mut more = false;
+        if core.has_room != 0 {
+            self.wake_turned_away(core);
+        }
         if !self.dirty.is_empty() {
             core::mem::swap(&mut self.dirty, &mut self.turn);
             for i in 0..self.turn.len() {

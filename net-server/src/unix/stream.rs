@@ -177,7 +177,7 @@ impl Unix {
     }
 
     /// Ends the connection of `id` on the side of its peer.
-    fn sever(&mut self, core: &mut Core, id: SocketId, errno: Errno) {
+    pub(super) fn sever(&mut self, core: &mut Core, id: SocketId, errno: Errno) {
         let endpoint = &mut self.endpoints[core.sockets[id].state];
         (endpoint.shut_read, endpoint.shut_write) = (true, true);
         if let Some(peer) = self.peer(core, id) {

@@ -104,15 +104,11 @@ fn records_come_whole_or_not_at_all() {
 fn run(ops: Vec<(u8, u32)>, start: u32) -> Result<(), TestCaseError> {
     let mut p = pair(70);
     // Begin anywhere in the position space, also shortly before it wraps.
-    p.slot.rx_head.store(start, Ordering::Relaxed);
-    p.slot.tx_tail.store(start, Ordering::Relaxed);
-    (p.to_client.head, p.to_client.tail) = (start, start);
-    p.to_client.table.clear(page_of(start), &mut p.arena);
-    p.to_client.publish();
-    p.reader.head = start;
-    (p.from_client.head, p.from_client.tail, p.from_client.limit) = (start, start, start);
-    p.slot.tx_limit.store(start, Ordering::Relaxed);
-    p.writer.tail = start;
+    let memory = p.reader.memory;
+    p.to_client = ServerProducer::resumed(memory, p.slot, start);
+    p.from_client = ServerConsumer::resumed(memory, p.slot, start);
+    p.reader = ClientConsumer::new(memory, p.slot);
+    p.writer = ClientProducer::new(memory, p.slot);
     let (mut down, mut up) = (VecDeque::new(), VecDeque::new());
     let (mut sent_down, mut sent_up) = (0u64, 0u64);
     for (op, n) in ops {

@@ -39,8 +39,7 @@ fn rebuilt(
     (source, old): (&SharedMemory, &Table),
     (head, tail): (u32, u32),
 ) -> Option<Table> {
-    let mut table = Table::new();
-    table.clear(page_of(head), arena);
+    let mut table = Table::new(head);
     let len = tail.wrapping_sub(head);
     let last = page_of(tail.wrapping_sub(1));
     let mut whole = true;

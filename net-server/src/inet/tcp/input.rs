@@ -182,7 +182,7 @@ impl Tcp {
         let parent = &core.sockets[listener];
         let (session, family, domain, options, state) =
             (parent.session, parent.family, parent.domain, parent.options, parent.state);
-        let id = core.add(session, family, domain, c::SOCK_STREAM, TCP)?;
+        let id = core.add(session, family, domain, c::SOCK_STREAM, TCP, true)?;
         let index = match self.add(shared, core, id, tuple) {
             Ok(index) => index,
             Err(errno) => {
