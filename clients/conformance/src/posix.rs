@@ -188,8 +188,8 @@ pub trait Posix: crate::files::Files {
         fn sendmsg(&self, fd: Fd, bufs: &[&[u8]], to: Option<&Address>, control: &[u8], flags: u32) -> usize;
         /// recvmsg(2)
         fn recvmsg(&self, fd: Fd, bufs: &mut [&mut [u8]], control: &mut [u8], flags: u32) -> Received;
-        /// sendmmsg(2)
-        fn sendmmsg(&self, fd: Fd, messages: &[Outgoing<'_>], flags: u32) -> usize;
+        /// sendmmsg(2): bytes of each message that was sent.
+        fn sendmmsg(&self, fd: Fd, messages: &[Outgoing<'_>], flags: u32) -> Vec<usize>;
         /// recvmmsg(2): one buffer for each message, no control data.
         fn recvmmsg(&self, fd: Fd, bufs: &mut [&mut [u8]], flags: u32, timeout: Option<Duration>) -> Vec<Received>;
         /// read(2)

@@ -87,10 +87,13 @@ impl Posix for Process {
         Ok(Received { bytes: got.bytes, address: got.address, control: got.control, flags: got.flags })
     }
 
-    fn sendmmsg(&self, fd: Fd, messages: &[Outgoing<'_>], flags: u32) -> Result<usize> {
-        let messages: Vec<_> =
-            messages.iter().map(|m| posix::Outgoing { bufs: m.bufs, to: m.to, control: m.control }).collect();
-        Process::sendmmsg(self, fd, &messages, flags)
+    fn sendmmsg(&self, fd: Fd, messages: &[Outgoing<'_>], flags: u32) -> Result<Vec<usize>> {
+        let mut messages: Vec<_> = messages
+            .iter()
+            .map(|m| posix::Outgoing { to: m.to, control: m.control, ..posix::Outgoing::new(m.bufs) })
+            .collect();
+        let n = Process::sendmmsg(self, fd, &mut messages, flags)?;
+        Ok(messages[..n].iter().map(|m| m.sent).collect())
     }
 
     fn recvmmsg(&self, fd: Fd, bufs: &mut [&mut [u8]], flags: u32, timeout: Option<Duration>) -> Result<Vec<Received>> {

@@ -13,6 +13,7 @@ use crate::{
     Process,
     control::{Extra, check, put},
     descriptor::Fd,
+    parts::Gather,
 };
 
 /// What [`recvmsg`](Process::recvmsg) gives beside the data.
@@ -37,6 +38,15 @@ pub struct Outgoing<'a> {
     pub to: Option<&'a Address>,
     /// Control data.
     pub control: &'a [u8],
+    /// How much of the data was sent.
+    pub sent: usize,
+}
+
+impl<'a> Outgoing<'a> {
+    /// A message to the peer.
+    pub fn new(bufs: &'a [&'a [u8]]) -> Self {
+        Self { bufs, to: None, control: &[], sent: 0 }
+    }
 }
 
 /// Where recvmmsg(2) puts one message.
@@ -63,17 +73,22 @@ const MAX_MESSAGES: usize = 1024;
 
 impl Process {
     /// sendmmsg(2): how many messages were sent. An error is that of the first
-    /// message; later ones end the call.
-    pub fn sendmmsg(&self, fd: Fd, messages: &[Outgoing<'_>], flags: u32) -> Result<usize, Errno> {
+    /// message; later ones end the call, and so does a message of which only a
+    /// part was sent.
+    pub fn sendmmsg(&self, fd: Fd, messages: &mut [Outgoing<'_>], flags: u32) -> Result<usize, Errno> {
         self.socket_of(fd)?;
-        for (n, message) in messages.iter().take(MAX_MESSAGES).enumerate() {
+        let count = messages.len().min(MAX_MESSAGES);
+        for (n, message) in messages.iter_mut().take(MAX_MESSAGES).enumerate() {
             match self.sendmsg(fd, message.bufs, message.to, message.control, flags) {
-                Ok(_) => {}
+                Ok(sent) => message.sent = sent,
                 Err(e) if n == 0 => return Err(e),
                 Err(_) => return Ok(n),
             }
+            if message.sent < Gather::len(message.bufs) {
+                return Ok(n + 1);
+            }
         }
-        Ok(messages.len().min(MAX_MESSAGES))
+        Ok(count)
     }
 
     /// recvmmsg(2): how many messages came. It waits for all of them; with

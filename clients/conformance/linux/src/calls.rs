@@ -155,7 +155,7 @@ impl Posix for Linux {
         messages::recvmsg(fd, bufs, control, flags)
     }
 
-    fn sendmmsg(&self, fd: Fd, messages: &[Outgoing<'_>], flags: u32) -> Result<usize> {
+    fn sendmmsg(&self, fd: Fd, messages: &[Outgoing<'_>], flags: u32) -> Result<Vec<usize>> {
         messages::sendmmsg(fd, messages, flags)
     }
 

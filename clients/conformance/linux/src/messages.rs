@@ -47,15 +47,15 @@ pub fn sendmsg(fd: Fd, message: &Outgoing<'_>, flags: u32) -> Result<usize> {
     check(unsafe { libc::sendmsg(fd, &header, flags as c_int) }).map(|n| n as usize)
 }
 
-pub fn sendmmsg(fd: Fd, messages: &[Outgoing<'_>], flags: u32) -> Result<usize> {
+pub fn sendmmsg(fd: Fd, messages: &[Outgoing<'_>], flags: u32) -> Result<Vec<usize>> {
     let mut vectors: Vec<Vec<iovec>> = messages.iter().map(|m| parts(m.bufs)).collect();
     let mut headers: Vec<mmsghdr> = messages
         .iter()
         .zip(&mut vectors)
         .map(|(m, vector)| mmsghdr { msg_hdr: outgoing(m, vector), msg_len: 0 })
         .collect();
-    check(unsafe { libc::sendmmsg(fd, headers.as_mut_ptr(), headers.len() as c_uint, flags as c_int) })
-        .map(|n| n as usize)
+    let n = check(unsafe { libc::sendmmsg(fd, headers.as_mut_ptr(), headers.len() as c_uint, flags as c_int) })?;
+    Ok(headers[..n as usize].iter().map(|h| h.msg_len as usize).collect())
 }
 
 fn received(header: &msghdr, name: &[u8], bytes: usize) -> Result<Received> {
