@@ -67,15 +67,16 @@ pub trait Callbacks {
     /// The connection stands.
     fn connected(&self, process: &Process, fd: Fd) {}
 
-    /// The connection is over, or could not be made. Nothing more is told; the
-    /// socket is still to be closed.
+    /// The connection is over, or could not be made. Nothing more is told until
+    /// the socket is connected again; it is still to be closed.
     fn disconnected(&self, process: &Process, fd: Fd, reason: Reason) {}
 
     /// Connections wait for accept(2) at the listener `fd`.
     fn newconn(&self, process: &Process, fd: Fd) {}
 
     /// `bytes` can be read, in all or, where there are records, in the first;
-    /// 0 at the end of file.
+    /// 0 at the end of file. It may take more than one receive: none goes across
+    /// the urgent byte, which is not counted.
     fn recv(&self, process: &Process, fd: Fd, bytes: usize) {}
 
     /// There is room for `bytes` to be sent.
@@ -85,14 +86,17 @@ pub trait Callbacks {
     fn exception(&self, process: &Process, fd: Fd, what: Exception) {}
 }
 
-/// What was told of a socket.
+/// What was told of a socket since a connect began.
 #[derive(Debug, Clone, Copy, Default)]
 struct Told {
+    /// Which: [`Socket::connects`].
+    connects: u32,
     connected: bool,
     over: bool,
     /// The end of file.
     end: bool,
-    urgent: bool,
+    /// The place of urgent data.
+    urgent: Option<u32>,
     /// As far as data was told of.
     tail: Option<u32>,
     /// The state of the ring when room was told.
@@ -142,9 +146,11 @@ fn connected(socket: &Socket, told: &mut Told) -> Option<Call> {
 }
 
 fn urgent(socket: &Socket, told: &mut Told) -> Option<Call> {
-    let is = socket.status() & status::PRI != 0;
-    let new = is && !told.urgent;
-    told.urgent = is;
+    let is = socket.readiness() & status::PRI != 0;
+    // Of AF_UNIX the place is that of control data too.
+    let place = is.then(|| if socket.is_inet() { socket.slot.rx_mark.load(Ordering::Acquire) } else { 0 });
+    let new = is && told.urgent != place;
+    told.urgent = place;
     new.then_some(Call::Exception(Exception::Urgent))
 }
 
@@ -152,17 +158,24 @@ fn newconn(socket: &Socket, _: &mut Told) -> Option<Call> {
     (socket.listening.get() && socket.status() & status::IN != 0).then_some(Call::NewConn)
 }
 
+/// As far as there is data, if it was not told.
+fn untold(socket: &Socket, told: &Told) -> Option<u32> {
+    let tail = socket.slot.rx_tail.load(Ordering::Acquire);
+    let some = if socket.is_stream() { socket.payload() != 0 } else { socket.rx.borrow().available() != 0 };
+    (some && told.tail != Some(tail)).then_some(tail)
+}
+
 fn received(socket: &Socket, told: &mut Told) -> Option<Call> {
     if socket.listening.get() || socket.status() & status::AWAY != 0 {
         return None;
     }
-    let tail = socket.slot.rx_tail.load(Ordering::Acquire);
-    let available = socket.rx.borrow().available();
-    if available == 0 || told.tail == Some(tail) {
+    let tail = untold(socket, told)?;
+    // Less than SO_RCVLOWAT is nothing yet.
+    if socket.readiness() & status::IN == 0 {
         return None;
     }
     told.tail = Some(tail);
-    Some(Call::Recv(if socket.is_stream() { available as usize } else { socket.next_datagram().unwrap_or(0) }))
+    Some(Call::Recv(if socket.is_stream() { socket.payload() as usize } else { socket.next_datagram().unwrap_or(0) }))
 }
 
 fn end_of_file(socket: &Socket, told: &mut Told) -> Option<Call> {
@@ -170,31 +183,33 @@ fn end_of_file(socket: &Socket, told: &mut Told) -> Option<Call> {
     // goes before it was told.
     let word = socket.status();
     let end = socket.is_connected_type() && word & (status::RDHUP | status::ERR) == status::RDHUP;
-    let tail = socket.slot.rx_tail.load(Ordering::Acquire);
-    let untold = socket.rx.borrow().available() != 0 && told.tail != Some(tail);
-    if !end || told.end || untold {
+    // What failed has none.
+    if !end || told.end || failure(socket, word).is_some() || untold(socket, told).is_some() {
         return None;
     }
     told.end = true;
     Some(Call::Recv(0))
 }
 
+/// Why it is over, if somebody else took the error.
+fn failure(socket: &Socket, word: u32) -> Option<Errno> {
+    if word & status::HUP == 0 {
+        return None;
+    }
+    // In another process, which has the socket too.
+    let unknown = socket.connecting.get() && word & status::CONNECTED == 0;
+    socket.failure.get().or(unknown.then_some(Errno::ECONNABORTED))
+}
+
 fn failed(socket: &Socket, told: &mut Told) -> Option<Call> {
     let word = socket.status();
-    if word & status::ERR != 0 {
-        let errno = socket.check_error().err()?;
-        if !socket.is_connected_type() {
-            return Some(Call::Exception(Exception::Error(errno)));
-        }
-        told.over = true;
-        return Some(Call::Disconnected(Reason::Failed(errno)));
+    let pending = if word & status::ERR != 0 { socket.check_error().err() } else { None };
+    if !socket.is_connected_type() {
+        return pending.map(|errno| Call::Exception(Exception::Error(errno)));
     }
-    // A connect that failed, and somebody else took the error.
-    if socket.connecting.get() && word & (status::HUP | status::CONNECTED) == status::HUP {
-        told.over = true;
-        return Some(Call::Disconnected(Reason::Failed(Errno::ECONNABORTED)));
-    }
-    None
+    let errno = pending.or_else(|| failure(socket, word))?;
+    told.over = true;
+    Some(Call::Disconnected(Reason::Failed(errno)))
 }
 
 fn room(socket: &Socket, told: &mut Told) -> Option<Call> {
@@ -235,6 +250,9 @@ impl Entry {
                 return false;
             }
             let mut told = self.told.get();
+            if told.connects != socket.connects.get() {
+                told = Told { connects: socket.connects.get(), ..Told::default() };
+            }
             if told.over {
                 break;
             }
@@ -293,7 +311,7 @@ impl Dispatcher {
         }
         if let Some(callbacks) = callbacks {
             let connected = socket.status() & status::CONNECTED != 0 && !socket.connecting.get();
-            let told = Cell::new(Told { connected, ..Told::default() });
+            let told = Cell::new(Told { connected, connects: socket.connects.get(), ..Told::default() });
             let entry = Entry { socket: Rc::downgrade(socket), fd, callbacks, told, queued: Cell::new(false) };
             self.entries.borrow_mut().insert(key, Rc::new(entry));
             socket.watchers.add(me, key);

@@ -54,6 +54,10 @@ pub struct Socket {
     pub listening: Cell<bool>,
     /// A connect is under way.
     pub connecting: Cell<bool>,
+    /// How often one began.
+    pub connects: Cell<u32>,
+    /// The last error that was taken (SO_ERROR) since then.
+    pub failure: Cell<Option<Errno>>,
     /// A datagram socket has a peer.
     pub has_peer: Cell<bool>,
     /// Of a datagram socket.
@@ -95,6 +99,8 @@ impl Socket {
             corked: RefCell::default(),
             listening: Cell::new(false),
             connecting: Cell::new(false),
+            connects: Cell::new(0),
+            failure: Cell::new(None),
             has_peer: Cell::new(false),
             reached: Reached::new(),
             wanted: Cell::new(0),
@@ -206,12 +212,26 @@ impl Socket {
     /// Takes the pending error (SO_ERROR): the error, or `Ok` if there is none.
     pub fn check_error(&self) -> Result<(), Errno> {
         self.connecting.set(false);
-        self.errors.set(self.errors.get().wrapping_add(1));
         let request = Request::GetOption { socket: self.handle, level: SOL_SOCKET, name: SO_ERROR };
         let raw = self
             .net
             .call(&request, |reply| Ok(reply.bytes.first_chunk().map_or(reply.value, |b| u32::from_ne_bytes(*b))))?;
+        self.error_taken(raw);
         if raw == 0 { Ok(()) } else { Err(Errno::from_raw(raw.into())) }
+    }
+
+    /// The pending error was asked for and is this; 0 if there was none.
+    pub fn error_taken(&self, raw: u32) {
+        self.errors.set(self.errors.get().wrapping_add(1));
+        if raw != 0 {
+            self.failure.set(Some(Errno::from_raw(raw.into())));
+        }
+    }
+
+    /// A connect begins.
+    pub fn begin(&self) {
+        self.connects.set(self.connects.get().wrapping_add(1));
+        self.failure.set(None);
     }
 
     /// The bits of poll(2) that hold now.

@@ -138,6 +138,17 @@ impl Socket {
         }
     }
 
+    /// Bytes that receives would give, in all: those that are here without the
+    /// urgent ones, which they pass over.
+    pub fn payload(&self) -> u32 {
+        let rx = self.rx.borrow();
+        let (passed, available) = (self.urgent_at_head(&rx), rx.available());
+        let ahead = self.status() & status::MARK != 0
+            && !self.oob_inline.get()
+            && (passed..available).contains(&rx.distance(self.slot.rx_mark.load(Ordering::Acquire)));
+        available - passed - u32::from(ahead)
+    }
+
     /// What the flags ask for instead of the next bytes, if anything.
     #[cold]
     fn receive_special<S: Scatter + ?Sized>(&self, into: &mut S, flags: u32) -> Option<Result<usize, Errno>> {

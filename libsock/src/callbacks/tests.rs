@@ -6,7 +6,7 @@ use super::*;
 use crate::fake::{Fake, OTHER};
 use strait_abi::{
     Address,
-    socket::{MSG_DONTWAIT, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM},
+    socket::{MSG_DONTWAIT, SO_ERROR, SO_RCVLOWAT, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET},
 };
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
@@ -148,6 +148,91 @@ fn failures_are_told_with_their_reason() {
     fake.serve(|s| s.fail(2, Errno::ECONNREFUSED, 0));
     p.dispatch_events(NOW).unwrap();
     log.says(&["exception Error(ECONNREFUSED(111))", "xmit 4096"]);
+}
+
+#[test]
+fn the_reason_is_told_whoever_took_the_error() {
+    for by_option in [false, true] {
+        let (fake, p, log) = world();
+        let fd = stream(fake, &p, &log);
+        *log.then.borrow_mut() = Some(alloc::boxed::Box::new(move |p, fd| {
+            if by_option {
+                let _ = p.option(fd, SOL_SOCKET, SO_ERROR);
+            } else {
+                // Reads until there is no more, as it should.
+                while p.recv(fd, &mut [0; 8], MSG_DONTWAIT).is_ok_and(|n| n != 0) {}
+            }
+        }));
+        fake.serve(|s| {
+            s.push(0, b"x");
+            s.fail(0, Errno::ECONNRESET, status::HUP | status::RDHUP | status::WRSHUT);
+        });
+        while p.dispatch_events(NOW).unwrap() != 0 {}
+        log.says(&["recv 1", "disconnected Failed(ECONNRESET(104))"]);
+        assert_eq!(p.recv(fd, &mut [0; 8], MSG_DONTWAIT), Ok(usize::from(by_option)));
+    }
+}
+
+#[test]
+fn a_socket_that_is_connected_again_is_told_of_anew() {
+    let (fake, p, log) = world();
+    let fd = p.socket(2, u32::from(SOCK_STREAM) | SOCK_NONBLOCK, 0).unwrap();
+    p.set_callbacks(fd, Some(log.clone())).unwrap();
+    fake.serve(|s| s.connect = Err(Errno::EINPROGRESS));
+    for _ in 0..2 {
+        assert_eq!(p.connect(fd, &Address::EMPTY), Err(Errno::EINPROGRESS));
+        fake.serve(|s| s.fail(0, Errno::ECONNREFUSED, status::HUP));
+        while p.dispatch_events(NOW).unwrap() != 0 {}
+        log.says(&["disconnected Failed(ECONNREFUSED(111))"]);
+    }
+    assert_eq!(p.connect(fd, &Address::EMPTY), Err(Errno::EINPROGRESS));
+    fake.serve(|s| s.change(0, status::CONNECTED, 0));
+    p.dispatch_events(NOW).unwrap();
+    log.says(&["connected", "xmit 4096"]);
+    fake.serve(|s| s.change(0, status::RDHUP | status::HUP | status::WRSHUT, 0));
+    p.dispatch_events(NOW).unwrap();
+    log.says(&["recv 0", "disconnected Closed"]);
+}
+
+/// `recv` tells what a receive gives.
+#[test]
+fn urgent_bytes_and_less_than_the_low_water_mark_are_not_told() {
+    let (fake, p, log) = world();
+    let fd = stream(fake, &p, &log);
+    let mark = |at: u32| {
+        fake.serve(|s| {
+            s.region.slot(0).unwrap().rx_mark.store(at, Ordering::Relaxed);
+            s.change(0, status::MARK | status::PRI, 0);
+        });
+        while p.dispatch_events(NOW).unwrap() != 0 {}
+    };
+    fake.serve(|s| s.push(0, b"!"));
+    mark(0);
+    log.says(&["exception Urgent"]);
+    fake.serve(|s| {
+        s.push(0, b"ab!cd");
+        // The first one was urgent.
+        s.region.slot(0).unwrap().rx_skip.store(1, Ordering::Relaxed);
+        s.change(0, status::SKIP, 0);
+    });
+    mark(3);
+    log.says(&["exception Urgent", "recv 4"]);
+    let mut b = [0; 8];
+    assert_eq!((p.recv(fd, &mut b, MSG_DONTWAIT), &b[..2]), (Ok(2), &b"ab"[..]));
+    assert_eq!((p.recv(fd, &mut b, MSG_DONTWAIT), &b[..2]), (Ok(2), &b"cd"[..]));
+    p.set_option(fd, SOL_SOCKET, SO_RCVLOWAT, 5).unwrap();
+    for (piece, told) in [(&b"1234"[..], None), (b"5", Some("recv 5"))] {
+        fake.serve(|s| s.push(0, piece));
+        p.dispatch_events(NOW).unwrap();
+        log.says(told.as_slice());
+    }
+    assert_eq!(p.recv(fd, &mut b, 0), Ok(5));
+    fake.serve(|s| {
+        s.push(0, b"end");
+        s.change(0, status::RDHUP, 0);
+    });
+    p.dispatch_events(NOW).unwrap();
+    log.says(&["recv 3", "recv 0"]);
 }
 
 #[test]

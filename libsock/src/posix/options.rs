@@ -85,9 +85,6 @@ impl Process {
     /// returns its length.
     pub fn getsockopt(&self, fd: Fd, level: i32, name: i32, value: &mut [u8]) -> Result<usize, Errno> {
         let socket = self.socket_of(fd)?;
-        if (level, name) == (SOL_SOCKET, SO_ERROR) {
-            socket.errors.set(socket.errors.get().wrapping_add(1));
-        }
         Ok(match (level, name) {
             (SOL_SOCKET, SO_RCVTIMEO) => put(value, &from_timeval(socket.receive_timeout.get())),
             (SOL_SOCKET, SO_SNDTIMEO) => put(value, &from_timeval(socket.send_timeout.get())),
@@ -96,6 +93,9 @@ impl Process {
             (SOL_SOCKET, SO_DOMAIN) => put(value, &u32::from(socket.family).to_ne_bytes()),
             (SOL_SOCKET, SO_PROTOCOL) if socket.protocol != 0 => put(value, &u32::from(socket.protocol).to_ne_bytes()),
             _ => socket.net.call(&Request::GetOption { socket: socket.handle, level, name }, |reply| {
+                if (level, name) == (SOL_SOCKET, SO_ERROR) {
+                    socket.error_taken(reply.bytes.first_chunk().map_or(0, |b| u32::from_ne_bytes(*b)));
+                }
                 // Linux: a short value of this level is one byte if it can be.
                 let byte = level == IPPROTO_IP && reply.bytes.len() == 4 && (1..4).contains(&value.len());
                 let small = reply.bytes.first_chunk().is_some_and(|b| u32::from_ne_bytes(*b) <= 255);

@@ -118,6 +118,8 @@ impl Process {
     /// an event with POLLOUT (connected) or POLLERR (see SO_ERROR).
     pub fn connect(&self, fd: Fd, address: &Address) -> Result<(), Errno> {
         let socket = self.socket_of(fd)?;
+        let disconnects = address.family() == Some(AF_UNSPEC);
+        let begins = disconnects || socket.status() & status::CONNECTED == 0;
         let attempt = || {
             self.with_right(&socket, address, |named| {
                 socket.net.call(&Request::Connect { socket: socket.handle, address: named.as_bytes() }, |_| Ok(()))
@@ -130,13 +132,16 @@ impl Process {
             }
             other => other,
         };
+        if begins && matches!(result, Ok(()) | Err(Errno::EINPROGRESS)) {
+            socket.begin();
+        }
         match result {
             Ok(()) => {
                 socket.connecting.set(false);
                 if socket.is_local() && !socket.is_connected_type() && socket.has_peer.get() {
                     socket.purge();
                 }
-                socket.has_peer.set(address.family() != Some(AF_UNSPEC));
+                socket.has_peer.set(!disconnects);
                 Ok(())
             }
             Err(e @ (Errno::EINPROGRESS | Errno::EALREADY)) => {
