@@ -121,23 +121,27 @@ enum Call {
     Disconnected(Reason),
 }
 
-/// The order in which callbacks of one socket are made.
-const ORDER: [fn(&Socket, &mut Told) -> Option<Call>; 8] =
+/// The order in which callbacks of one socket are made. Each looks at one status,
+/// which was read before anything else: what the server writes meanwhile comes
+/// with the next event, or an end would overtake data.
+const ORDER: [fn(&Socket, u32, &mut Told) -> Option<Call>; 8] =
     [connected, urgent, newconn, received, end_of_file, failed, room, ended];
 
-/// Does what the server asks for. Rings that are elsewhere come here if there is
-/// something in them: whoever has callbacks wants it.
-fn attend(socket: &Socket) {
+/// Does what the server asks for; the status. Rings that are elsewhere come here
+/// if there is something in them: whoever has callbacks wants it.
+fn attend(socket: &Socket) -> u32 {
     let word = socket.status();
     let here = word & status::AWAY == 0 || word & status::IN != 0;
     if word & status::ATTEND != 0 && here {
         // What it has no pages for stays where it is.
         let _ = socket.attend(word);
+        return socket.status();
     }
+    word
 }
 
-fn connected(socket: &Socket, told: &mut Told) -> Option<Call> {
-    if told.connected || !socket.is_connected_type() || socket.status() & status::CONNECTED == 0 {
+fn connected(socket: &Socket, word: u32, told: &mut Told) -> Option<Call> {
+    if told.connected || !socket.is_connected_type() || word & status::CONNECTED == 0 {
         return None;
     }
     told.connected = true;
@@ -145,7 +149,7 @@ fn connected(socket: &Socket, told: &mut Told) -> Option<Call> {
     Some(Call::Connected)
 }
 
-fn urgent(socket: &Socket, told: &mut Told) -> Option<Call> {
+fn urgent(socket: &Socket, _: u32, told: &mut Told) -> Option<Call> {
     let is = socket.readiness() & status::PRI != 0;
     // Of AF_UNIX the place is that of control data too.
     let place = is.then(|| if socket.is_inet() { socket.slot.rx_mark.load(Ordering::Acquire) } else { 0 });
@@ -154,8 +158,8 @@ fn urgent(socket: &Socket, told: &mut Told) -> Option<Call> {
     new.then_some(Call::Exception(Exception::Urgent))
 }
 
-fn newconn(socket: &Socket, _: &mut Told) -> Option<Call> {
-    (socket.listening.get() && socket.status() & status::IN != 0).then_some(Call::NewConn)
+fn newconn(socket: &Socket, word: u32, _: &mut Told) -> Option<Call> {
+    (socket.listening.get() && word & status::IN != 0).then_some(Call::NewConn)
 }
 
 /// As far as there is data, if it was not told.
@@ -165,8 +169,8 @@ fn untold(socket: &Socket, told: &Told) -> Option<u32> {
     (some && told.tail != Some(tail)).then_some(tail)
 }
 
-fn received(socket: &Socket, told: &mut Told) -> Option<Call> {
-    if socket.listening.get() || socket.status() & status::AWAY != 0 {
+fn received(socket: &Socket, word: u32, told: &mut Told) -> Option<Call> {
+    if socket.listening.get() || word & status::AWAY != 0 {
         return None;
     }
     let tail = untold(socket, told)?;
@@ -178,10 +182,8 @@ fn received(socket: &Socket, told: &mut Told) -> Option<Call> {
     Some(Call::Recv(if socket.is_stream() { socket.payload() as usize } else { socket.next_datagram().unwrap_or(0) }))
 }
 
-fn end_of_file(socket: &Socket, told: &mut Told) -> Option<Call> {
-    // The status before the tail: the end of file is believed only if all that
-    // goes before it was told.
-    let word = socket.status();
+fn end_of_file(socket: &Socket, word: u32, told: &mut Told) -> Option<Call> {
+    // It is believed only if all that goes before it was told.
     let end = socket.is_connected_type() && word & (status::RDHUP | status::ERR) == status::RDHUP;
     // What failed has none.
     if !end || told.end || failure(socket, word).is_some() || untold(socket, told).is_some() {
@@ -201,8 +203,7 @@ fn failure(socket: &Socket, word: u32) -> Option<Errno> {
     socket.failure.get().or(unknown.then_some(Errno::ECONNABORTED))
 }
 
-fn failed(socket: &Socket, told: &mut Told) -> Option<Call> {
-    let word = socket.status();
+fn failed(socket: &Socket, word: u32, told: &mut Told) -> Option<Call> {
     let pending = if word & status::ERR != 0 { socket.check_error().err() } else { None };
     if !socket.is_connected_type() {
         return pending.map(|errno| Call::Exception(Exception::Error(errno)));
@@ -212,8 +213,7 @@ fn failed(socket: &Socket, told: &mut Told) -> Option<Call> {
     Some(Call::Disconnected(Reason::Failed(errno)))
 }
 
-fn room(socket: &Socket, told: &mut Told) -> Option<Call> {
-    let word = socket.status();
+fn room(socket: &Socket, word: u32, told: &mut Told) -> Option<Call> {
     let open = word & (status::OUT | status::WRSHUT | status::HUP) == status::OUT
         && (!socket.is_connected_type() || word & status::CONNECTED != 0);
     if socket.listening.get() || !open || word & status::AWAY != 0 {
@@ -232,8 +232,9 @@ fn room(socket: &Socket, told: &mut Told) -> Option<Call> {
     Some(Call::Xmit(room as usize))
 }
 
-fn ended(socket: &Socket, told: &mut Told) -> Option<Call> {
-    if told.connected && socket.status() & status::HUP != 0 {
+fn ended(_: &Socket, word: u32, told: &mut Told) -> Option<Call> {
+    let all_told = told.end || word & status::RDHUP == 0;
+    if told.connected && all_told && word & status::HUP != 0 {
         told.over = true;
         return Some(Call::Disconnected(Reason::Closed));
     }
@@ -243,6 +244,7 @@ fn ended(socket: &Socket, told: &mut Told) -> Option<Call> {
 impl Entry {
     /// Makes the callbacks that are due. False if the descriptor is closed.
     fn run(&self, process: &Process) -> bool {
+        let mut word = None;
         for due in ORDER {
             // Every callback may close it.
             let Ok(socket) = process.socket_of(self.fd) else { return false };
@@ -252,12 +254,13 @@ impl Entry {
             let mut told = self.told.get();
             if told.connects != socket.connects.get() {
                 told = Told { connects: socket.connects.get(), ..Told::default() };
+                word = None;
             }
             if told.over {
                 break;
             }
-            attend(&socket);
-            let call = due(&socket, &mut told);
+            let word = *word.get_or_insert_with(|| attend(&socket));
+            let call = due(&socket, word, &mut told);
             self.told.set(told);
             drop(socket);
             let (c, fd) = (&self.callbacks, self.fd);

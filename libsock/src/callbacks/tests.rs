@@ -126,6 +126,26 @@ fn data_and_end_in_one_go() {
 }
 
 #[test]
+fn an_end_does_not_overtake_the_data_before_it() {
+    let (fake, p, log) = world();
+    stream(fake, &p, &log);
+    *log.then.borrow_mut() = Some(alloc::boxed::Box::new(move |_, _| {
+        // The server goes on while callbacks are made.
+        if fake.serve(|s| s.status(0)) & status::HUP == 0 {
+            fake.serve(|s| {
+                s.push(0, b"b");
+                s.change(0, status::RDHUP | status::HUP | status::WRSHUT, 0);
+            });
+        }
+    }));
+    fake.serve(|s| s.push(0, b"a"));
+    p.dispatch_events(NOW).unwrap();
+    log.says(&["recv 1"]);
+    p.dispatch_events(NOW).unwrap();
+    log.says(&["recv 2", "recv 0", "disconnected Closed"]);
+}
+
+#[test]
 fn failures_are_told_with_their_reason() {
     let (fake, p, log) = world();
     stream(fake, &p, &log);
