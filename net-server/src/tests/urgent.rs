@@ -364,3 +364,20 @@ proptest! {
         prop_assert_eq!(w.counters().misbehaved, 0);
     }
 }
+
+#[test]
+fn a_reset_after_the_end_of_both_takes_nothing_away() {
+    let mut w = World::new();
+    let (mut s, mut raw) = connected(&mut w, 1000);
+    w.call(&Request::Shutdown { socket: s.handle, how: c::SHUT_WR }).unwrap();
+    raw.seen(&mut w);
+    raw.ack = raw.ack.wrapping_add(1);
+    raw.put(&mut w, ACK | FIN, raw.seq, 0, b"the rest");
+    raw.put(&mut w, RST, raw.seq.wrapping_add(9), 0, &[]);
+    w.step(0);
+    let mut got = vec![];
+    read(&mut w, &mut s, &mut got);
+    assert_eq!(got, b"the rest");
+    let ends = status::RDHUP | status::HUP | status::ERR;
+    assert_eq!(w.status(s.handle) & ends, status::RDHUP | status::HUP);
+}

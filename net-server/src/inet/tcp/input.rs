@@ -45,6 +45,14 @@ impl Tcp {
             self.end(shared, core, index);
             found = None;
         }
+        if let Some(index) = found
+            && resets
+            && self.connections[index].tcp().state() == State::TimeWait
+        {
+            // It is not believed (RFC 1337): what came before the end is the
+            // client's.
+            return true;
+        }
         if found.is_none()
             && let Some(last) = self.time_wait.get(&tuple, core.now)
         {
@@ -53,8 +61,7 @@ impl Tcp {
                     shared.ports.release(TCP, tuple.local.port(), &hold);
                 }
             } else {
-                // What repeats is acknowledged again; a RST is not believed
-                // (RFC 1337).
+                // What repeats is acknowledged again; a RST is not believed.
                 let asks = tcp.fin() || !tcp.payload().is_empty();
                 if asks && !resets {
                     time_wait::acknowledge(core, &tuple, last, 0);
