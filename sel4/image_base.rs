@@ -3,7 +3,7 @@
 // the protection domain. Programs that are not listed stay at the default.
 
 fn main() {
-    const PROGRAMS: [&str; 16] = [
+    const PROGRAMS: &[&str] = &[
         "timer_driver",
         "entropy_driver",
         "eth_driver",
@@ -20,6 +20,8 @@ fn main() {
         "worker",
         "notes",
         "elk",
+        "async_echo",
+        "relay",
     ];
     println!("cargo::rerun-if-changed=../../image_base.rs");
     let name = std::env::var("CARGO_PKG_NAME").unwrap_or_default();

@@ -13,18 +13,24 @@ pytestmark = pytest.mark.usefixtures("system")
 MIB = 1 << 20
 
 
-def test_each_byte_comes_back(no_leak):
+@pytest.fixture(params=[client.ECHO, client.ASYNC_ECHO], ids=["events", "async"])
+def port(request):
+    """Two components: an event loop of its own, and async tasks."""
+    return request.param
+
+
+def test_each_byte_comes_back(no_leak, port):
     for size in (0, 1, 2, 535, 536, 1459, 1460, 1461, 4095, 4096, 4097, 65535, 65536, 65537, 300_000):
         data = client.payload(size, seed=size)
-        with client.connect() as stream:
+        with client.connect(port) as stream:
             assert client.exchange([stream], [data], 60) == [data], f"{size} bytes"
 
 
-def test_half_close_loses_nothing(no_leak):
+def test_half_close_loses_nothing(no_leak, port):
     """The end of one direction leaves the other open until all is echoed."""
     for seed in range(20):
         data = client.payload(random.Random(seed).randint(1, 100_000), seed)
-        with client.connect() as stream:
+        with client.connect(port) as stream:
             stream.sendall(data)
             stream.shutdown(socket.SHUT_WR)
             assert client.read_to_end(stream) == data
@@ -49,16 +55,16 @@ def test_1000_short_connections(no_leak):
             assert client.read_to_end(stream) == word, f"connection {number}"
 
 
-def test_200_connections_that_the_client_resets(no_leak):
+def test_200_connections_that_the_client_resets(no_leak, port):
     for number in range(200):
-        stream = client.connect()
+        stream = client.connect(port)
         stream.sendall(b"x" * (number * 7 + 1))
         client.reset(stream)
 
 
-def test_many_open_and_idle(no_leak):
+def test_many_open_and_idle(no_leak, port):
     """Open connections cost little and all stay alive."""
-    streams = [client.connect() for _ in range(60)]
+    streams = [client.connect(port) for _ in range(60)]
     try:
         for number, stream in enumerate(streams):
             stream.sendall(b"%d" % number)
@@ -69,11 +75,11 @@ def test_many_open_and_idle(no_leak):
             stream.close()
 
 
-@pytest.mark.parametrize("port", [1, 9, 79, 81, 6999, 65535])
-def test_closed_port_refuses_at_once(port):
+@pytest.mark.parametrize("closed", [1, 9, 79, 81, 6999, 65535])
+def test_closed_port_refuses_at_once(closed):
     began = time.monotonic()
     with pytest.raises(ConnectionRefusedError):
-        client.connect(port, timeout=5)
+        client.connect(closed, timeout=5)
     assert time.monotonic() - began < 0.9, "a refusal that takes a second was a lost answer"
 
 
@@ -91,10 +97,10 @@ def stuff(stream):
     return sent
 
 
-def test_reset_in_mid_transfer_harms_nobody(no_leak):
+def test_reset_in_mid_transfer_harms_nobody(no_leak, port):
     data = [client.payload(256 << 10, seed) for seed in range(8)]
-    streams = [client.connect() for _ in data]
-    rude = [client.connect() for _ in range(8)]
+    streams = [client.connect(port) for _ in data]
+    rude = [client.connect(port) for _ in range(8)]
     for stream in rude:
         assert stuff(stream) > 0
     for stream in rude:
@@ -104,13 +110,13 @@ def test_reset_in_mid_transfer_harms_nobody(no_leak):
         stream.close()
 
 
-def test_reader_that_stops_is_held_back(no_leak):
+def test_reader_that_stops_is_held_back(no_leak, port):
     """A client that does not read fills its own buffers, nobody else's; what
     it sent is there when it reads on."""
-    lazy = client.connect()
+    lazy = client.connect(port)
     sent = stuff(lazy)
     data = client.payload(256 << 10)
-    with client.connect() as other:
+    with client.connect(port) as other:
         assert client.exchange([other], [data], 60) == [data]
     lazy.shutdown(socket.SHUT_WR)
     lazy.settimeout(60)
@@ -140,20 +146,20 @@ def test_silent_departure_harms_nobody(system):
         netns.run("ip", "address", "delete", f"{netns.SECOND_PEER}/24", "dev", "peer0")
 
 
-def test_burst_of_connects(no_leak):
+def test_burst_of_connects(no_leak, port):
     """As many connects at once as fit a usual backlog: each succeeds."""
     streams = []
     for _ in range(32):
         stream = socket.socket()
         stream.setblocking(False)
-        assert stream.connect_ex((netns.GUEST, client.ECHO)) == errno.EINPROGRESS
+        assert stream.connect_ex((netns.GUEST, port)) == errno.EINPROGRESS
         streams.append(stream)
     data = [b"%d" % number for number in range(len(streams))]
     deadline = time.monotonic() + 20
     pending = set(streams)
     while pending and time.monotonic() < deadline:
         for stream in list(pending):
-            if stream.connect_ex((netns.GUEST, client.ECHO)) in (0, errno.EISCONN):
+            if stream.connect_ex((netns.GUEST, port)) in (0, errno.EISCONN):
                 pending.discard(stream)
         time.sleep(0.02)
     assert not pending

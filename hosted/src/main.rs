@@ -17,6 +17,8 @@ const PROGRAMS: &[Program] = &[
     Program::new("spawner", |s| strait_spawner::main(s.env)),
     Program::new("worker", |s| strait_worker::main(s.env)),
     Program::new("elk", |s| strait_elk::main(s.env)),
+    Program::new("async_echo", |s| strait_async_echo::main(s.env)),
+    Program::new("relay", |s| strait_relay::main(s.env)),
     Program::new("conformance", |s| strait_conformance::main(s.env)),
 ];
 

@@ -289,6 +289,20 @@ pub const PROGRAMS: &[Program] = &[
         port: Some(7200),
         ..NOTHING
     },
+    Program {
+        name: "async_echo",
+        sessions: &[&NET],
+        settings: &[key("port", Kind::Port)],
+        port: Some(7007),
+        ..NOTHING
+    },
+    Program {
+        name: "relay",
+        sessions: &[&NET],
+        settings: &[key("port", Kind::Port), key("to", Kind::Endpoint)],
+        port: Some(7300),
+        ..NOTHING
+    },
     Program { name: "conformance", sessions: &[&NET], settings: &[key("only", Kind::Text)], ..NOTHING },
     Program { name: "fetch", sessions: &[&NET], settings: &[key("url", Kind::HttpUrl)], ..NOTHING },
 ];

@@ -1,6 +1,6 @@
 //! What the value of a setting may be.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A kind of value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Kind {
     Ipv6List,
     /// A TCP or UDP port.
     Port,
+    /// An address with a TCP or UDP port.
+    Endpoint,
     /// A path from the root.
     AbsolutePath,
     /// A URL that starts with `http://`.
@@ -58,6 +60,10 @@ impl Kind {
                 (value.split(',').all(is_ipv6), "a list of IPv6 addresses such as [\"2001:db8::53\"]".into())
             }
             Self::Port => (value.parse::<u16>().is_ok_and(|port| port != 0), "a port from 1 to 65535".into()),
+            Self::Endpoint => (
+                value.parse::<SocketAddr>().is_ok_and(|a| a.port() != 0),
+                "an address and a port such as \"10.0.2.2:7007\" or \"[fd00::2]:7007\"".into(),
+            ),
             Self::AbsolutePath => (value.starts_with('/') && !value.contains('\0'), "a path that starts with /".into()),
             Self::HttpUrl => (is_http_url(value), "a URL such as \"http://example.org/index.html\"".into()),
             Self::Text => (true, String::new()),
@@ -140,6 +146,7 @@ mod tests {
                 &["/ archive", "/ archive,/tmp ramfs"],
                 &["", "/", "/tmp ramfs", "/ archive,/ ramfs", "/ archive,tmp ramfs", "/ a b"],
             ),
+            (Kind::Endpoint, &["10.0.2.2:7007", "[fd00::2]:7"], &["", "10.0.2.2", "10.0.2.2:0", "host:7"]),
             (Kind::AbsolutePath, &["/", "/www"], &["", "www"]),
             (
                 Kind::HttpUrl,

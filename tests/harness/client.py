@@ -9,6 +9,8 @@ import time
 from .netns import GUEST
 
 ECHO, HTTP, NETSTAT = 7, 80, 15
+ASYNC_ECHO = 7007
+"""The same service by async tasks."""
 
 
 def payload(size, seed=0):

@@ -4,7 +4,7 @@
     standin.py --tap NAME --archive FILE
 
 It attaches to a TAP device as the system does, in a network namespace of its
-own, and serves echo (7), HTTP (80) and the counters (15). The tests must pass
+own, and serves echo (7 and 7007), HTTP (80) and the counters (15). The tests must pass
 against it: Linux is the oracle that what they expect is right.
 """
 
@@ -93,11 +93,11 @@ def http(files):
     return serve
 
 
-def udp_echo():
+def udp_echo(port):
     # Not by asyncio, which sends no empty datagrams.
     sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-    sock.bind(("::", 7))
+    sock.bind(("::", port))
     while True:
         data, address = sock.recvfrom(65536)
         try:
@@ -107,10 +107,11 @@ def udp_echo():
 
 
 async def main(files):
-    await asyncio.start_server(counted(echo), None, 7, backlog=1024)
+    for port in (7, 7007):
+        await asyncio.start_server(counted(echo), None, port, backlog=1024)
+        threading.Thread(target=udp_echo, args=[port], daemon=True).start()
     await asyncio.start_server(counted(http(files)), None, 80, backlog=1024, limit=16384)
     await asyncio.start_server(counted(netstat), None, 15)
-    threading.Thread(target=udp_echo, daemon=True).start()
     seen = set()
     while True:
         # As the system's own log has it.

@@ -85,7 +85,7 @@ class System:
         """What the components said so far."""
         return self.log_path.read_text(errors="replace")
 
-    def wait_until_ready(self, ports=(80, 7, 15), seconds=60):
+    def wait_until_ready(self, ports=(80, 7, 15, 7007), seconds=60):
         """Waits until all `ports` accept connections: components start one after the other."""
         waiting = list(ports)
         while time.monotonic() < self.started + seconds:
