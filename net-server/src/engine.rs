@@ -277,9 +277,7 @@ fn accept(core: &mut Core, families: &mut Registry, session: usize, socket: Hand
     };
     core.update_listener(listener);
     let family = core.sockets[id].family;
-    let family = families.get(family);
-    family.accepted(core, id);
-    let peer = family.peer_address(core, id).unwrap_or(Address::EMPTY);
+    let peer = families.get(family).accepted(core, id);
     Ok(Answer::number(handle.into()).with(peer.as_bytes()))
 }
 

@@ -38,8 +38,9 @@ pub trait Family {
     /// connect(2). EINPROGRESS if the status will tell.
     fn connect(&mut self, core: &mut Core, id: SocketId, address: &Address) -> Result<(), Errno>;
 
-    /// A connection was taken from the queue and has its rings now.
-    fn accepted(&mut self, core: &mut Core, id: SocketId);
+    /// A connection was taken from the queue and has its rings now. Its peer, also
+    /// if it is over.
+    fn accepted(&mut self, core: &mut Core, id: SocketId) -> Address;
 
     /// shutdown(2).
     fn shutdown(&mut self, core: &mut Core, id: SocketId, read: bool, write: bool) -> Result<(), Errno>;

@@ -381,9 +381,11 @@ impl Family for Inet {
         }
     }
 
-    fn accepted(&mut self, core: &mut Core, id: SocketId) {
+    fn accepted(&mut self, core: &mut Core, id: SocketId) -> Address {
         self.tcp.touch(&mut self.shared, core, id);
         self.tcp.settle_one(&mut self.shared, core, id);
+        let peer = self.endpoint(core, id).peer;
+        peer.map_or(Address::EMPTY, |peer| ip::present(core.sockets[id].domain, peer).into())
     }
 
     fn shutdown(&mut self, core: &mut Core, id: SocketId, read: bool, write: bool) -> Result<(), Errno> {

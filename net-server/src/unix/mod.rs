@@ -204,13 +204,14 @@ impl Family for Unix {
         }
     }
 
-    fn accepted(&mut self, core: &mut Core, id: SocketId) {
+    fn accepted(&mut self, core: &mut Core, id: SocketId) -> Address {
         if let Some(listener) = self.endpoint(core, id).listener.take()
             && self.owns(core, listener)
         {
             self.wake_waiters(core, listener);
         }
         self.settle_one(core, id);
+        self.peer_address(core, id).unwrap_or(Address::EMPTY)
     }
 
     fn shutdown(&mut self, core: &mut Core, id: SocketId, read: bool, write: bool) -> Result<(), Errno> {

@@ -206,10 +206,13 @@ fn reset_before(t: &Test<'_>) -> Outcome {
     let (listener, client) = (t.listener(0)?, t.sock()?);
     t.join(client, &t.lo(0))?;
     t.wait(listener, POLLIN)?;
+    let name = ok!(t.getsockname(client));
     reset(t, client)?;
     t.settle()?;
-    // It is still accepted; reading tells what happened.
-    let server = t.take(listener)?;
+    // It is still accepted, from whom it came; reading tells what happened.
+    let (server, peer) = ok!(t.accept4(listener, SOCK_NONBLOCK));
+    eq!(peer, name);
+    err!(t.getpeername(server), ENOTCONN);
     err!(t.recv(server, &mut [0], 0), ECONNRESET);
     t.shut(&[listener, server])
 }

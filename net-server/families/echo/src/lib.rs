@@ -60,7 +60,9 @@ impl Family for Echo {
         Err(Errno::EOPNOTSUPP)
     }
 
-    fn accepted(&mut self, _: &mut Core, _: SocketId) {}
+    fn accepted(&mut self, _: &mut Core, _: SocketId) -> Address {
+        Address::EMPTY
+    }
 
     fn shutdown(&mut self, _: &mut Core, _: SocketId, _: bool, _: bool) -> Result<(), Errno> {
         Err(Errno::ENOTCONN)
