@@ -117,7 +117,8 @@ pub enum Request<'a> {
     /// What the server counts about itself. Reply: [`Counters`], encoded.
     Counters,
     /// The addresses of the name servers that the network announced or the
-    /// configuration names. Reply: 4 or 16 bytes each, with a length byte.
+    /// configuration names, with port and, where it matters, scope. Reply: a
+    /// length byte and a socket address for each.
     NameServers,
     /// getentropy(3). Reply: unpredictable bytes. EIO for more than 256 of
     /// them, EAGAIN as long as the server has no entropy.

@@ -48,7 +48,6 @@
 
 mod adapter;
 mod executor;
-mod lookup;
 mod net;
 mod time;
 
@@ -62,10 +61,11 @@ use core::{
 pub use self::{
     adapter::Async,
     executor::{Executor, Task},
-    lookup::resolve,
     net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream},
     time::{Sleep, sleep, timeout},
 };
+/// Names to addresses, while other tasks go on.
+pub use crate::resolve::resolve;
 /// The traits that reading and writing go by.
 pub use embedded_io_async::{Read, Write};
 

@@ -6,14 +6,17 @@
 //! | [`Process::resolve`] | the addresses of a host, best first |
 //! | [`Process::getaddrinfo`], [`Process::getnameinfo`] | as in POSIX ([`addrinfo`]) |
 //! | `message`, `lookup` | questions, answers, whom to ask when; without sockets |
+//! | `ask` | the sockets for it |
 //! | `hosts`, `services`, `select`, `cache` | files, RFC 6724, what is remembered |
 //!
 //! A name is looked for in `/etc/hosts` if the component has files, then among
 //! the names that need no server (`localhost`), then asked of the name servers
 //! that the network announced or the configuration names
 //! ([`Process::name_servers`]): each of up to four, three times, with 1, 2 and
-//! 4 seconds of patience, first the one that answered last. What they say is
-//! remembered as long as they say it holds, also that there is nothing.
+//! 4 seconds of patience, first the one that answered last. IPv4 and IPv6
+//! addresses are asked for at once, and when the ones are known the others have
+//! a quarter of a second. What servers say is remembered as long as they say it
+//! holds, also that there is nothing.
 //!
 //! Each question has an unpredictable identifier and spelling and leaves from a
 //! port of its own; an answer counts only if it comes from the server asked and
@@ -28,42 +31,49 @@ use alloc::{
 };
 use core::{
     fmt,
+    future::Future,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::pin,
     time::Duration,
 };
 
 use domain::base::Rtype;
-use futures_util::FutureExt;
+use futures_util::future::{Either, select};
 use strait_abi::{
     Address, Errno,
     address::{AF_INET, AF_INET6},
     net::Request,
-    socket::{SO_RCVTIMEO, SO_SNDTIMEO, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_STREAM},
+    socket::{SOCK_CLOEXEC, SOCK_DGRAM},
     vfs::open,
 };
 
 pub mod addrinfo;
+mod ask;
 mod cache;
 mod hosts;
-pub(crate) mod lookup;
-pub(crate) mod message;
+mod lookup;
+mod message;
 mod select;
 mod services;
 
-pub(crate) use self::lookup::Outcome;
 use self::{
     cache::Cache,
-    lookup::{Action, Lookup},
-    message::{DnsName, ENTROPY, Verdict, parse_servers},
+    lookup::{Lookup, Outcome},
+    message::{DnsName, parse_servers},
 };
-use crate::{Process, posix::Fd};
+use crate::{
+    Process,
+    aio::{Executor, timeout},
+};
 
-/// Datagrams that are looked at for one question: forged ones are dropped, but
-/// not for ever.
-pub(crate) const MAX_ANSWERS: usize = 100;
-pub(crate) const PORT: u16 = 53;
-/// Bytes of a file of names that are read.
+/// How long addresses of one IP version wait for those of the other (RFC 8305,
+/// 3, says 50 ms for who can use late ones; these are told once).
+const GRACE: Duration = Duration::from_millis(250);
+/// A port of hosts that are only looked for.
+const PORT: u16 = 53;
+/// Bytes of a file of names that are read, and that are read at once.
 const MAX_FILE: usize = 64 * 1024;
+const PIECE: usize = 4096;
 
 /// Why a name has no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +122,7 @@ impl From<Errno> for ResolveError {
 pub(crate) struct Names {
     cache: Cache,
     /// The server that answered last.
-    server: Option<IpAddr>,
+    server: Option<SocketAddr>,
 }
 
 /// Kinds of addresses that are asked for.
@@ -134,6 +144,8 @@ impl Kinds {
 
 /// Addresses of a host, and its canonical name.
 type Host = (Vec<IpAddr>, String);
+/// What came of a question.
+type Answer = Result<Outcome, ResolveError>;
 
 /// What is known of a host without a name server; `None` if nothing.
 fn local(process: &Process, host: &str, kinds: Kinds) -> Option<Host> {
@@ -147,7 +159,7 @@ fn local(process: &Process, host: &str, kinds: Kinds) -> Option<Host> {
 
 impl Process {
     /// The name servers to ask, best first.
-    pub fn name_servers(&self) -> Result<Vec<IpAddr>, Errno> {
+    pub fn name_servers(&self) -> Result<Vec<SocketAddr>, Errno> {
         self.net()?.call(&Request::NameServers, |reply| Ok(parse_servers(reply.bytes)))
     }
 
@@ -170,12 +182,7 @@ impl Process {
     /// IP versions that the network has, and best first (RFC 6724). Needs a
     /// channel to `timer_driver`.
     pub fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
-        if let Some(address) = literal(host) {
-            return Ok(alloc::vec![address]);
-        }
-        let (mut addresses, _) = self.host(host, self.configured())?;
-        self.sort_addresses(&mut addresses);
-        Ok(addresses)
+        self.wait_for(resolve(self, host))
     }
 
     /// The IPv4 addresses of `host`.
@@ -205,8 +212,7 @@ impl Process {
         if address.is_loopback() {
             return Ok(alloc::vec!["localhost".to_string()]);
         }
-        let asked = self.ask_servers(message::reverse_name(address)?, Rtype::PTR, async |lookup| self.drive(lookup));
-        match asked.now_or_never().unwrap_or(Err(ResolveError::TimedOut))? {
+        match self.wait_for(self.ask_servers(message::reverse_name(address)?, Rtype::PTR))? {
             Outcome::Found(records) => Ok(records.names),
             Outcome::Absent { .. } => Err(ResolveError::NotFound),
         }
@@ -219,18 +225,16 @@ impl Process {
 
     /// The addresses of a host that is no address in text.
     pub(crate) fn host(&self, host: &str, kinds: Kinds) -> Result<Host, ResolveError> {
-        // What blocks is never pending.
-        let ready = self.host_with(host, kinds, async |lookup| self.drive(lookup));
-        ready.now_or_never().unwrap_or(Err(ResolveError::TimedOut))
+        self.wait_for(self.find_host(host, kinds))
     }
 
-    /// The same; `drive` carries look-ups out.
-    pub(crate) async fn host_with(
-        &self,
-        host: &str,
-        kinds: Kinds,
-        drive: impl AsyncFn(Lookup) -> (Lookup, Result<Outcome, ResolveError>),
-    ) -> Result<Host, ResolveError> {
+    /// Waits for a look-up. What else the process does is kept for later.
+    fn wait_for<T>(&self, lookup: impl Future<Output = T>) -> T {
+        Executor::new(self).block_on(lookup)
+    }
+
+    /// [`host`](Self::host) without blocking.
+    pub(crate) async fn find_host(&self, host: &str, kinds: Kinds) -> Result<Host, ResolveError> {
         let name = message::name(host)?;
         if let Some(found) = local(self, host, kinds) {
             return Ok(found);
@@ -238,18 +242,20 @@ impl Process {
         if hosts::built_in(host, "").is_some() {
             return Err(ResolveError::NoData);
         }
+        let ask = |kind| self.ask_servers(name.clone(), kind);
+        let answers = match kinds {
+            Kinds { v4: true, v6: true } => self.both(ask(Rtype::A), ask(Rtype::AAAA)).await,
+            Kinds { v6: true, .. } => [None, Some(ask(Rtype::AAAA).await)],
+            _ => [Some(ask(Rtype::A).await), None],
+        };
         let (mut addresses, mut canonical) = (Vec::new(), String::new());
         let mut failure = None;
-        for (wanted, kind) in [(kinds.v4, Rtype::A), (kinds.v6, Rtype::AAAA)] {
-            if !wanted {
-                continue;
-            }
-            match self.ask_servers(name.clone(), kind, &drive).await {
+        for answer in answers.into_iter().flatten() {
+            match answer {
                 Ok(Outcome::Found(records)) => {
                     addresses.extend(records.addresses);
                     canonical = records.canonical;
                 }
-                // It speaks for records of all kinds (RFC 8020).
                 Ok(Outcome::Absent { exists: false, .. }) => return Err(ResolveError::NotFound),
                 Ok(Outcome::Absent { .. }) => {}
                 Err(e) => failure = failure.or(Some(e)),
@@ -261,13 +267,37 @@ impl Process {
         Ok((addresses, if canonical.is_empty() { host.trim_end_matches('.').into() } else { canonical }))
     }
 
-    /// Asks the memory of what name servers said, or the servers themselves.
-    async fn ask_servers(
+    /// The answers to two questions that are asked at once; `None` where the
+    /// other was enough.
+    async fn both(
         &self,
-        name: DnsName,
-        kind: Rtype,
-        drive: impl AsyncFn(Lookup) -> (Lookup, Result<Outcome, ResolveError>),
-    ) -> Result<Outcome, ResolveError> {
+        first: impl Future<Output = Answer>,
+        second: impl Future<Output = Answer>,
+    ) -> [Option<Answer>; 2] {
+        match select(pin!(first), pin!(second)).await {
+            Either::Left((answer, other)) => {
+                let other = self.second(&answer, other).await;
+                [Some(answer), other]
+            }
+            Either::Right((answer, other)) => {
+                let other = self.second(&answer, other).await;
+                [other, Some(answer)]
+            }
+        }
+    }
+
+    /// The answer that comes second, if it is still of use.
+    async fn second(&self, first: &Answer, other: impl Future<Output = Answer>) -> Option<Answer> {
+        match first {
+            Ok(Outcome::Found(_)) => timeout(self, GRACE, other).await.ok(),
+            // It speaks for records of all kinds (RFC 8020).
+            Ok(Outcome::Absent { exists: false, .. }) => None,
+            _ => Some(other.await),
+        }
+    }
+
+    /// Asks the memory of what name servers said, or the servers themselves.
+    async fn ask_servers(&self, name: DnsName, kind: Rtype) -> Answer {
         let key = name.as_slice().to_vec();
         let now = || crate::process::nanos(self.now());
         if let Some(known) = self.names().borrow().cache.get(&key, kind.to_int(), now()) {
@@ -279,108 +309,12 @@ impl Process {
         {
             servers[..=at].rotate_right(1);
         }
-        let (lookup, outcome) = drive(Lookup::new(name, kind, servers)).await;
-        let outcome = outcome?;
+        let mut lookup = Lookup::new(name, kind, servers);
+        let outcome = ask::carry_out(self, &mut lookup).await?;
         let mut names = self.names().borrow_mut();
         names.server = lookup.server();
         names.cache.put(&key, kind.to_int(), now(), &outcome);
         Ok(outcome)
-    }
-
-    /// What a look-up does next.
-    pub(crate) fn next_action(&self, lookup: &mut Lookup) -> Result<Action, ResolveError> {
-        let mut entropy = [0; ENTROPY];
-        self.getentropy(&mut entropy)?;
-        Ok(lookup.next(&entropy))
-    }
-
-    /// Carries a look-up out.
-    fn drive(&self, mut lookup: Lookup) -> (Lookup, Result<Outcome, ResolveError>) {
-        loop {
-            match self.next_action(&mut lookup) {
-                Err(e) => return (lookup, Err(e)),
-                Ok(Action::Done(result)) => return (lookup, result),
-                Ok(Action::Ask { server, tcp, wait }) => {
-                    let result = self.ask(&lookup, server, tcp, wait);
-                    lookup.heard(result);
-                }
-            }
-        }
-    }
-
-    fn ask(&self, lookup: &Lookup, server: IpAddr, tcp: bool, wait: Duration) -> Result<Verdict, ResolveError> {
-        let family = if server.is_ipv4() { AF_INET } else { AF_INET6 };
-        let kind = u32::from(if tcp { SOCK_STREAM } else { SOCK_DGRAM });
-        // A new socket for each question: it gets a new port.
-        let fd = self.socket(family, kind | SOCK_CLOEXEC, 0)?;
-        let server = Address::from(SocketAddr::new(server, PORT));
-        let deadline = self.now() + wait;
-        let result =
-            if tcp { self.ask_tcp(fd, &server, lookup, deadline) } else { self.ask_udp(fd, &server, lookup, deadline) };
-        let _ = self.close(fd);
-        result.map_err(|e| match e {
-            // What a timeout of a socket gives.
-            ResolveError::System(Errno::EAGAIN | Errno::EINPROGRESS) => ResolveError::TimedOut,
-            other => other,
-        })
-    }
-
-    fn ask_udp(&self, fd: Fd, server: &Address, lookup: &Lookup, end: Duration) -> Result<Verdict, ResolveError> {
-        self.connect(fd, server)?;
-        self.send(fd, lookup.query(), 0)?;
-        let mut buffer = [0; message::UDP_SIZE as usize];
-        for _ in 0..MAX_ANSWERS {
-            self.wait_until(fd, SO_RCVTIMEO, end)?;
-            let n = self.recv(fd, &mut buffer, 0)?;
-            if let Some(verdict) = lookup.read(&buffer[..n]) {
-                return Ok(verdict);
-            }
-        }
-        Err(ResolveError::TimedOut)
-    }
-
-    /// RFC 7766: the length goes before each message.
-    fn ask_tcp(&self, fd: Fd, server: &Address, lookup: &Lookup, end: Duration) -> Result<Verdict, ResolveError> {
-        self.wait_until(fd, SO_SNDTIMEO, end)?;
-        self.connect(fd, server)?;
-        let query = lookup.query();
-        let mut request = (query.len() as u16).to_be_bytes().to_vec();
-        request.extend_from_slice(query);
-        let mut sent = 0;
-        while sent < request.len() {
-            self.wait_until(fd, SO_SNDTIMEO, end)?;
-            sent += self.send(fd, &request[sent..], 0)?;
-        }
-        let mut length = [0; 2];
-        self.receive_exactly(fd, &mut length, end)?;
-        let length = usize::from(u16::from_be_bytes(length));
-        if length > message::MAX_MESSAGE {
-            return Ok(Verdict::Failure);
-        }
-        let mut answer = alloc::vec![0; length];
-        self.receive_exactly(fd, &mut answer, end)?;
-        Ok(lookup.read(&answer).unwrap_or(Verdict::Failure))
-    }
-
-    fn receive_exactly(&self, fd: Fd, into: &mut [u8], end: Duration) -> Result<(), ResolveError> {
-        let mut done = 0;
-        while done < into.len() {
-            self.wait_until(fd, SO_RCVTIMEO, end)?;
-            match self.recv(fd, &mut into[done..], 0)? {
-                0 => return Err(ResolveError::ServerFailure),
-                n => done += n,
-            }
-        }
-        Ok(())
-    }
-
-    /// Calls on `fd` wait until `end` at most.
-    fn wait_until(&self, fd: Fd, name: i32, end: Duration) -> Result<(), ResolveError> {
-        let left = end.saturating_sub(self.now());
-        if left.is_zero() {
-            return Err(ResolveError::TimedOut);
-        }
-        Ok(self.set_timeout(fd, name, Some(left))?)
     }
 
     /// The versions of IP that the network has a way for. If that cannot be
@@ -423,14 +357,29 @@ impl Process {
     pub(crate) fn small_file(&self, path: &str) -> Option<String> {
         self.vfs().ok()?;
         let fd = self.open(path, open::RDONLY | open::CLOEXEC, 0).ok()?;
-        let mut text = alloc::vec![0; MAX_FILE];
-        let mut len = 0;
-        while let Some(n) = self.read(fd, &mut text[len..]).ok().filter(|n| *n != 0) {
-            len += n;
+        let mut text = Vec::new();
+        while text.len() < MAX_FILE {
+            let len = text.len();
+            text.resize(len + PIECE, 0);
+            let n = self.read(fd, &mut text[len..]).unwrap_or(0);
+            text.truncate(len + n);
+            if n == 0 {
+                break;
+            }
         }
         let _ = self.close(fd);
-        Some(String::from_utf8_lossy(&text[..len]).into_owned())
+        Some(String::from_utf8_lossy(&text).into_owned())
     }
+}
+
+/// [`Process::resolve`] without blocking.
+pub async fn resolve(process: &Process, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
+    if let Some(address) = literal(host) {
+        return Ok(alloc::vec![address]);
+    }
+    let (mut addresses, _) = process.find_host(host, process.configured()).await?;
+    process.sort_addresses(&mut addresses);
+    Ok(addresses)
 }
 
 /// An address in text, IPv6 also in brackets.
@@ -448,7 +397,8 @@ pub(crate) fn literal(host: &str) -> Option<IpAddr> {
 #[cfg(any(test, feature = "fake"))]
 #[doc(hidden)]
 pub fn read_answer_to(host: &str, kind: u16, bytes: &[u8]) -> Option<Result<Vec<IpAddr>, ResolveError>> {
-    let query = message::Query::new(&message::name(host).ok()?, Rtype::from_int(kind), true, &[0; ENTROPY]).ok()?;
+    use message::{ENTROPY, Query, Verdict};
+    let query = Query::new(&message::name(host).ok()?, Rtype::from_int(kind), true, &[0; ENTROPY]).ok()?;
     // By TCP: a truncated answer is looked at as far as it goes.
     Some(match query.read(bytes, true)? {
         Verdict::Found(records) => Ok(records.addresses),

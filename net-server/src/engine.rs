@@ -1,7 +1,7 @@
 //! The generic socket engine: control calls of any session on sockets of any
 //! family.
 
-use ::core::net::IpAddr;
+use ::core::net::{IpAddr, SocketAddr, SocketAddrV6};
 use alloc::vec::Vec;
 
 use strait_abi::{
@@ -15,13 +15,16 @@ use strait_abi::{
 use crate::{
     core::Core,
     family::Registry,
-    link::{Links, interface::Interface, ioctl::ioctl},
+    link::{ETH_INDEX, Links, interface::Interface, ioctl::ioctl},
     policy,
     share::Left,
     socket::ConnectionQueue,
     socket::SocketId,
     socket::put_int,
 };
+
+/// The port of name servers.
+const DNS: u16 = 53;
 
 /// The answer to a call.
 pub struct Answer {
@@ -392,16 +395,16 @@ fn interface(links: &Links, at: usize) -> Result<Answer, Errno> {
 
 fn name_servers(links: &Links) -> Answer {
     let mut answer = Answer::EMPTY;
-    let mut add = |bytes: &[u8]| {
+    for server in links.name_servers().take(8) {
+        let address = Address::from(match server {
+            // All of these came by the same link.
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => SocketAddrV6::new(ip, DNS, 0, ETH_INDEX).into(),
+            other => SocketAddr::new(other, DNS),
+        });
+        let bytes = address.as_bytes();
         answer.bytes[answer.len] = bytes.len() as u8;
         answer.bytes[answer.len + 1..][..bytes.len()].copy_from_slice(bytes);
         answer.len += 1 + bytes.len();
-    };
-    for server in links.name_servers().take(8) {
-        match server {
-            IpAddr::V4(ip) => add(&ip.octets()),
-            IpAddr::V6(ip) => add(&ip.octets()),
-        }
     }
     answer
 }

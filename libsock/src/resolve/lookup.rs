@@ -2,7 +2,7 @@
 //! neither sends nor waits, so that blocking and asynchronous callers share it.
 
 use alloc::vec::Vec;
-use core::{net::IpAddr, time::Duration};
+use core::{net::SocketAddr, time::Duration};
 
 use domain::base::Rtype;
 
@@ -39,7 +39,7 @@ pub enum Action {
     /// Ask [`Lookup::query`] of this server, and tell [`Lookup::heard`].
     Ask {
         /// Whom.
-        server: IpAddr,
+        server: SocketAddr,
         /// By TCP.
         tcp: bool,
         /// How long to wait for the answer.
@@ -53,7 +53,7 @@ pub enum Action {
 pub struct Lookup {
     name: DnsName,
     kind: Rtype,
-    servers: Vec<IpAddr>,
+    servers: Vec<SocketAddr>,
     /// Server and round: `round * servers + server`.
     attempt: u32,
     tcp: bool,
@@ -68,7 +68,7 @@ pub struct Lookup {
 
 impl Lookup {
     /// A look-up of the records of `kind` of `name`, at `servers`, best first.
-    pub fn new(name: DnsName, kind: Rtype, mut servers: Vec<IpAddr>) -> Self {
+    pub fn new(name: DnsName, kind: Rtype, mut servers: Vec<SocketAddr>) -> Self {
         servers.truncate(MAX_SERVERS);
         Self {
             name,
@@ -102,7 +102,7 @@ impl Lookup {
     }
 
     /// The server that is asked now.
-    pub fn server(&self) -> Option<IpAddr> {
+    pub fn server(&self) -> Option<SocketAddr> {
         let count = self.servers.len();
         self.servers.get((self.attempt as usize).checked_rem(count)?).copied()
     }

@@ -8,7 +8,7 @@ use alloc::{
     vec,
     vec::Vec,
 };
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use domain::{
     base::{
@@ -16,8 +16,9 @@ use domain::{
         iana::Rcode,
         name::{ParsedName, ToLabelIter},
     },
-    rdata::{A, Aaaa, Cname, Ptr, Soa},
+    rdata::{A, Aaaa, Cname, Ns, Ptr, Soa},
 };
+use strait_abi::Address;
 
 use super::ResolveError;
 
@@ -219,11 +220,16 @@ impl Query {
         if !found.addresses.is_empty() || !found.names.is_empty() {
             return Some(Verdict::Found(Records { ttl, ..found }));
         }
-        // RFC 2308, 5: without a SOA record it is not remembered.
-        let soa = message.authority().ok()?.limit_to_in::<Soa<_>>().flatten().next();
-        let exists = message.header().rcode() != Rcode::NXDOMAIN;
+        let (header, authority) = (message.header(), message.authority().ok()?);
+        let soa = authority.limit_to_in::<Soa<_>>().flatten().next();
+        let exists = header.rcode() != Rcode::NXDOMAIN;
+        // Who knows of others alone (RFC 2308, 2.2), or of nobody.
+        let refers = || authority.limit_to_in::<Ns<_>>().next().is_some();
+        let lame = exists && message.header_counts().ancount() == 0 && !header.aa() && (!header.ra() || refers());
         Some(match soa {
+            None if lame => Verdict::Failure,
             None if exists && aliases != 0 => Verdict::Alias(end.try_to_name().ok()?),
+            // Without a SOA record it is not remembered (RFC 2308, 5).
             None => Verdict::Absent { exists, ttl: 0 },
             Some(soa) => {
                 let seconds = soa.ttl().as_secs().min(soa.data().minimum().as_secs());
@@ -247,15 +253,11 @@ fn spelling(name: &DnsName, entropy: &[u8]) -> DnsName {
 
 /// The addresses in a reply to
 /// [`Request::NameServers`](strait_abi::net::Request::NameServers).
-pub fn parse_servers(mut bytes: &[u8]) -> Vec<IpAddr> {
+pub fn parse_servers(mut bytes: &[u8]) -> Vec<SocketAddr> {
     let mut servers = vec![];
     while let Some((len, rest)) = bytes.split_first() {
         let Some((address, rest)) = rest.split_at_checked(usize::from(*len)) else { break };
-        if let Ok(v4) = <[u8; 4]>::try_from(address) {
-            servers.push(v4.into());
-        } else if let Ok(v6) = <[u8; 16]>::try_from(address) {
-            servers.push(v6.into());
-        }
+        servers.extend(Address::from_bytes(address).and_then(|a| a.to_inet()));
         bytes = rest;
     }
     servers

@@ -1,7 +1,7 @@
 use alloc::{boxed::Box, vec, vec::Vec};
 
 use super::{
-    message::{Query, name, parse_servers, reverse_name},
+    message::{ENTROPY, Query, Verdict, name, parse_servers, reverse_name},
     *,
 };
 use crate::fake::Fake;
@@ -10,7 +10,7 @@ use domain::{
         Message, MessageBuilder, Record, Serial, Ttl,
         iana::{Class, Rcode},
     },
-    rdata::{A, Aaaa, Cname, Ptr, Soa},
+    rdata::{A, Aaaa, Cname, Ns, Ptr, Soa},
 };
 use proptest::prelude::*;
 
@@ -54,21 +54,29 @@ fn ips(list: &[&str]) -> Vec<IpAddr> {
     list.iter().map(|ip| ip.parse().unwrap()).collect()
 }
 
+/// What the server tells of name servers.
+pub fn servers(list: &[&str]) -> Vec<u8> {
+    let all = list.iter().map(|server| Address::from(server.parse::<SocketAddr>().unwrap()));
+    all.flat_map(|a| [&[a.as_bytes().len() as u8], a.as_bytes()].concat()).collect()
+}
+
 fn world() -> (&'static Fake, Process) {
     let (fake, env) = Fake::new(512, &[]);
-    fake.serve(|s| s.name_servers = [&[4][..], &SERVER, &[9, 1]].concat());
+    // With what is no address, at the end.
+    fake.serve(|s| s.name_servers = [&servers(&["10.0.2.3:53"])[..], &[9, 1]].concat());
     (fake, Process::new(&env).unwrap())
 }
 
 /// The next time the client sleeps, the question that it sent is answered.
 fn then(fake: &'static Fake, answer: impl Fn(&[u8]) -> Vec<u8> + 'static) {
-    fake.then(move |f| {
-        f.serve(|s| {
-            let (_, question) = s.take_datagram(0).unwrap();
-            let from = Address::from(SocketAddr::from((SERVER, 53)));
-            assert!(s.push_datagram(0, &from, &answer(&question)));
-        });
-    });
+    fake.then(move |f| f.serve(|s| answered(s, 0, &answer)));
+}
+
+/// Answers the question that was sent by a socket.
+fn answered(s: &mut crate::fake::Server, socket: u16, answer: &impl Fn(&[u8]) -> Vec<u8>) {
+    let (_, question) = s.take_datagram(socket).unwrap();
+    let from = Address::from(SocketAddr::from((SERVER, 53)));
+    assert!(s.push_datagram(socket, &from, &answer(&question)));
 }
 
 /// What a server answers to a question.
@@ -212,7 +220,7 @@ fn a_silent_server_is_asked_again() {
     let p = Process::new(&env).unwrap();
     assert_eq!(p.resolve("example.org"), Err(ResolveError::NoServers));
     fake.serve(|s| {
-        s.name_servers = vec![4, 10, 0, 2, 3, 4, 10, 0, 2, 4];
+        s.name_servers = servers(&["10.0.2.3:53", "10.0.2.4:53"]);
         s.requests.clear();
     });
     let before = p.now();
@@ -224,7 +232,7 @@ fn a_silent_server_is_asked_again() {
 #[test]
 fn who_answered_last_is_asked_first() {
     let (fake, p) = world();
-    fake.serve(|s| s.name_servers = vec![4, 9, 9, 9, 9, 4, 10, 0, 2, 3]);
+    fake.serve(|s| s.name_servers = servers(&["9.9.9.9:53", "10.0.2.3:53"]));
     // The first server is silent: the client sleeps until its time is over.
     let ask = |host: &str, wait: u64| {
         let before = p.now();
@@ -283,20 +291,100 @@ fn addresses_and_names() {
     assert_eq!(asked(fake), 0);
 }
 
+fn is_for_ipv4(question: &[u8]) -> bool {
+    Message::from_slice(question).unwrap().first_question().unwrap().qtype() == Rtype::A
+}
+
 #[test]
-fn both_kinds_are_asked_for_and_one_is_enough() {
+fn both_kinds_are_asked_for_at_once_and_one_is_enough() {
     let (fake, p) = world();
-    then(fake, |q| answer(q, Rcode::NOERROR, &[], &[("example.org", "1.2.3.4")]));
-    then(fake, |q| answer(q, Rcode::NOERROR, &[], &[("example.org", "2001:db8::1")]));
+    // The second is answered first.
+    fake.then(|f| {
+        f.serve(|s| {
+            let say = |q: &[u8]| {
+                let address = if is_for_ipv4(q) { "1.2.3.4" } else { "2001:db8::1" };
+                answer(q, Rcode::NOERROR, &[], &[("example.org", address)])
+            };
+            answered(s, 1, &say);
+            answered(s, 0, &say);
+        });
+    });
     let (found, canonical) = p.host("Example.org", Kinds::BOTH).unwrap();
     assert_eq!((found, &canonical[..]), (ips(&["1.2.3.4", "2001:db8::1"]), "Example.org"));
-    then(fake, |q| nothing(q, Rcode::NOERROR, 30));
-    then(fake, |q| answer(q, Rcode::NOERROR, &[], &[("six.example.org", "2001:db8::1")]));
+    fake.then(|f| {
+        f.serve(|s| {
+            for socket in [0, 1] {
+                answered(s, socket, &|q: &[u8]| match is_for_ipv4(q) {
+                    true => nothing(q, Rcode::NOERROR, 30),
+                    false => answer(q, Rcode::NOERROR, &[], &[("six.example.org", "2001:db8::1")]),
+                });
+            }
+        });
+    });
     assert_eq!(p.host("six.example.org", Kinds::BOTH).unwrap().0, ips(&["2001:db8::1"]));
     // That a name does not exist is said once.
     then(fake, |q| nothing(q, Rcode::NXDOMAIN, 30));
     assert_eq!(p.host("no.example.org", Kinds::BOTH), Err(ResolveError::NotFound));
     assert_eq!(fake.steps_left(), 0);
+    assert!(fake.serve(|s| s.sockets.iter().flatten().all(|s| s.closed.is_some())));
+}
+
+#[test]
+fn who_is_silent_of_one_kind_does_not_hold_up_the_other() {
+    let (fake, p) = world();
+    then(fake, |q| answer(q, Rcode::NOERROR, &[], &[("example.org", "1.2.3.4")]));
+    let before = p.now();
+    assert_eq!(p.host("example.org", Kinds::BOTH).unwrap().0, ips(&["1.2.3.4"]));
+    assert_eq!(p.now() - before, GRACE);
+    // Nothing is known of the kind that was not answered.
+    fake.serve(|s| s.requests.clear());
+    then(fake, |q| answer(q, Rcode::NOERROR, &[], &[("example.org", "2001:db8::1")]));
+    assert_eq!(p.host("example.org", Kinds::BOTH).unwrap().0, ips(&["1.2.3.4", "2001:db8::1"]));
+    assert_eq!(asked(fake), 1);
+}
+
+#[test]
+fn who_knows_nothing_of_a_name_is_not_believed() {
+    fn bits(mut answer: Vec<u8>, authoritative: bool, recursive: bool) -> Vec<u8> {
+        answer[2] = answer[2] & !4 | u8::from(authoritative) << 2;
+        answer[3] = answer[3] & 0x7f | u8::from(recursive) << 7;
+        answer
+    }
+    fn refers(q: &[u8]) -> Vec<u8> {
+        let query = Message::from_slice(q).unwrap();
+        let mut b = MessageBuilder::new_vec().start_answer(query, Rcode::NOERROR).unwrap().authority();
+        b.push((n("org"), 1000, Ns::new(n("ns.example.net")))).unwrap();
+        b.finish()
+    }
+    let q = Query::new(&n("www.example.org"), Rtype::A, true, &[0; ENTROPY]).unwrap();
+    let empty = || answer(q.as_slice(), Rcode::NOERROR, &[], &[]);
+    let absent = Some(Verdict::Absent { exists: true, ttl: 0 });
+    let table = [
+        (bits(empty(), false, false), Some(Verdict::Failure)),
+        (bits(empty(), true, false), absent.clone()),
+        (bits(empty(), false, true), absent.clone()),
+        (bits(refers(q.as_slice()), false, true), Some(Verdict::Failure)),
+        (bits(refers(q.as_slice()), true, true), absent),
+    ];
+    for (answer, verdict) in table {
+        assert_eq!(q.read(&answer, true), verdict);
+    }
+    // The next server is asked.
+    let (fake, p) = world();
+    fake.serve(|s| s.name_servers = servers(&["9.9.9.9:53", "10.0.2.3:53"]));
+    then(fake, refers);
+    then(fake, |q| answer(q, Rcode::NOERROR, &[], &[("www.example.org", "1.2.3.4")]));
+    assert_eq!(p.resolve_ipv4("www.example.org"), Ok(ips(&["1.2.3.4"])));
+}
+
+#[test]
+fn a_server_of_the_link_is_asked_on_the_link() {
+    let (fake, p) = world();
+    fake.serve(|s| s.name_servers = servers(&["[fe80::53%2]:53"]));
+    then(fake, |q| answer(q, Rcode::NOERROR, &[], &[("www.example.org", "1.2.3.4")]));
+    assert_eq!(p.resolve_ipv4("www.example.org"), Ok(ips(&["1.2.3.4"])));
+    let to = alloc::format!("{:?}", Address::from("[fe80::53%2]:53".parse::<SocketAddr>().unwrap()).as_bytes());
+    assert!(fake.serve(|s| s.requests.iter().any(|r| r.starts_with("Connect") && r.contains(&to))));
 }
 
 #[test]

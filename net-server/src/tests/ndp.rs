@@ -3,7 +3,7 @@
 
 extern crate std;
 
-use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::{string::ToString, vec, vec::Vec};
 
 use proptest::prelude::*;
@@ -11,10 +11,13 @@ use smoltcp::{
     socket::tcp::{Socket, SocketBuffer},
     wire::{IpCidr, IpProtocol},
 };
-use strait_abi::{Errno, net::Request, session::status, socket as c};
+use strait_abi::{Address, Errno, net::Request, session::status, socket as c};
 
 use super::world::World;
-use crate::inet::{checksum, ip};
+use crate::{
+    inet::{checksum, ip},
+    link::ETH_INDEX,
+};
 
 const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 /// What follows from the server's hardware address.
@@ -91,8 +94,15 @@ fn addresses(w: &World) -> Vec<std::string::String> {
     w.server.core.links.ipv6.valid().map(|a| a.cidr.to_string()).collect()
 }
 
-fn name_servers(w: &mut World) -> Vec<u8> {
-    w.call(&Request::NameServers).unwrap().1
+fn name_servers(w: &mut World) -> Vec<SocketAddr> {
+    let (mut list, reply) = (vec![], w.call(&Request::NameServers).unwrap().1);
+    let mut rest = &reply[..];
+    while let Some((len, more)) = rest.split_first() {
+        let (address, more) = more.split_at((*len).into());
+        list.push(Address::from_bytes(address).unwrap().to_inet().unwrap());
+        rest = more;
+    }
+    list
 }
 
 #[test]
@@ -143,6 +153,11 @@ fn an_address_that_another_host_has_is_not_used() {
     assert_eq!(addresses(&w).len(), 1);
 }
 
+/// A name server of the link, as it is told: with the link.
+fn scoped(address: &str) -> SocketAddr {
+    SocketAddrV6::new(at(address), 53, 0, ETH_INDEX).into()
+}
+
 #[test]
 fn a_router_gives_address_way_and_name_server() {
     let mut w = World::fresh();
@@ -150,13 +165,12 @@ fn a_router_gives_address_way_and_name_server() {
     let s = w.socket6(c::SOCK_STREAM);
     assert_eq!(w.connect(&s, "[2001:db8:9::1]:80"), Err(Errno::ENETUNREACH));
     let link = [&[1, 1][..], &PEER_MAC].concat();
-    let options = [&prefix("2001:db8::", 64, 0xc0, 86400, 14400)[..], &servers(600, &["2001:db8::53"]), &link];
+    let options =
+        [&prefix("2001:db8::", 64, 0xc0, 86400, 14400)[..], &servers(600, &["2001:db8::53", "fe80::53"]), &link];
     w.inject(&frame(ROUTER, "ff02::1", 255, &router(1800, &options)));
     w.elapse(3000);
     assert_eq!(addresses(&w)[1..], ["2001:db8::ff:fe00:1/64"]);
-    let mut six = vec![16];
-    six.extend(at("2001:db8::53").octets());
-    assert_eq!(name_servers(&mut w), six);
+    assert_eq!(name_servers(&mut w), ["[2001:db8::53]:53".parse().unwrap(), scoped("fe80::53")]);
     // By way of the router.
     w.sent();
     assert_eq!(w.connect(&s, "[2001:db8:9::1]:80"), Err(Errno::EINPROGRESS));
@@ -305,7 +319,7 @@ fn settings_give_addresses_and_ways() {
     let mut all = addresses(&w);
     all.sort();
     assert_eq!(all, ["2001:db8:1::5/64", "2001:db8:2::5/48", "fe80::ff:fe00:1/64"]);
-    assert_eq!(name_servers(&mut w)[0], 16);
+    assert_eq!(name_servers(&mut w), ["[2001:db8::1]:53".parse().unwrap()]);
     let s = w.socket6(c::SOCK_STREAM);
     assert_eq!(w.connect(&s, "[2001:db8:9::1]:80"), Err(Errno::EINPROGRESS));
     let mut off = World::with_settings(2 << 20, &[("ipv6.mode", "off")]);

@@ -1,46 +1,36 @@
-//! Names to addresses, while other tasks go on.
+//! Asking name servers.
 
-use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use strait_abi::Errno;
 
-use super::{Read, TcpStream, UdpSocket, Write, timeout};
+use super::{
+    ResolveError,
+    lookup::{Action, Lookup, Outcome},
+    message::{ENTROPY, MAX_MESSAGE, UDP_SIZE, Verdict},
+};
 use crate::{
     Process,
+    aio::{Read, TcpStream, UdpSocket, Write, timeout},
     net::Error,
-    resolve::{
-        MAX_ANSWERS, Outcome, PORT, ResolveError, literal,
-        lookup::{Action, Lookup},
-        message::{MAX_MESSAGE, UDP_SIZE, Verdict},
-    },
 };
 
-/// [`Process::resolve`] without blocking.
-pub async fn resolve(process: &Process, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
-    if let Some(address) = literal(host) {
-        return Ok(alloc::vec![address]);
-    }
-    let ask = async |lookup: Lookup| drive(process, lookup).await;
-    let (mut addresses, _) = process.host_with(host, process.configured(), ask).await?;
-    process.sort_addresses(&mut addresses);
-    Ok(addresses)
-}
+/// Datagrams that are looked at for one question: forged ones are dropped, but
+/// not for ever.
+const MAX_ANSWERS: usize = 100;
 
-async fn drive(process: &Process, mut lookup: Lookup) -> (Lookup, Result<Outcome, ResolveError>) {
+/// Carries a look-up out.
+pub async fn carry_out(process: &Process, lookup: &mut Lookup) -> Result<Outcome, ResolveError> {
     loop {
-        let action = match process.next_action(&mut lookup) {
-            Ok(action) => action,
-            Err(e) => return (lookup, Err(e)),
-        };
-        match action {
-            Action::Done(result) => return (lookup, result),
+        let mut entropy = [0; ENTROPY];
+        process.getentropy(&mut entropy)?;
+        match lookup.next(&entropy) {
+            Action::Done(result) => return result,
             Action::Ask { server, tcp, wait } => {
-                let to = SocketAddr::new(server, PORT);
                 let result = if tcp {
-                    timeout(process, wait, ask_tcp(process, to, &lookup)).await
+                    timeout(process, wait, ask_tcp(process, server, lookup)).await
                 } else {
-                    timeout(process, wait, ask_udp(process, to, &lookup)).await
+                    timeout(process, wait, ask_udp(process, server, lookup)).await
                 };
                 let late = |e: Errno| if e == Errno::ETIMEDOUT { ResolveError::TimedOut } else { e.into() };
                 let result = result.map_err(late).and_then(|r| r.map_err(system));
