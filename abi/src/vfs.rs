@@ -11,8 +11,8 @@
 //!        128   u32 command tail, u32 completion head   by the client
 //!        192   u32 signal to the server       see strait_ring::signal
 //!        256   u32 signal to the client
-//!        320   256 readiness words of pipes    by the server
-//!        1344  u64, 64 u64: event bitmap      see strait_ring::bitmap
+//!        320   256 u64: readiness of pipes    by the server
+//!        2368  u64, 64 u64: event bitmap      see strait_ring::bitmap
 //!        4096  64 commands of 64 bytes
 //!        8192  64 completions of 32 bytes
 //!        12288 data area, laid out by the client
@@ -29,7 +29,7 @@ mod queue;
 mod request;
 pub mod token;
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use strait_ring::{PAGE, SharedMemory, bitmap::Bitmap, signal::Signal};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -39,7 +39,7 @@ pub use queue::{Receiver, Sender};
 pub use request::{Handle, ROOT, Request};
 
 /// Version of this layout and of the operations; see [`Request::Hello`].
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Places in each of the two rings.
 pub const ENTRIES: u32 = 64;
 /// Longest path in bytes; more give ENAMETOOLONG (PATH_MAX without the NUL).
@@ -63,7 +63,7 @@ const COMPLETION_HEAD: usize = 132;
 const TO_SERVER: usize = 192;
 const TO_CLIENT: usize = 256;
 const READINESS: usize = 320;
-const EVENTS: usize = READINESS + MAX_OPEN * 4;
+const EVENTS: usize = READINESS + MAX_OPEN * 8;
 const COMMANDS: usize = PAGE;
 const COMPLETIONS: usize = 2 * PAGE;
 /// Where the data area begins.
@@ -191,9 +191,9 @@ impl VfsRegion {
 
     /// What poll(2) says of the open pipe `file`, and [`readiness`]; written by
     /// the server. `None` from [`MAX_OPEN`] on.
-    pub fn readiness(&self, file: Handle) -> Option<&'static AtomicU32> {
+    pub fn readiness(&self, file: Handle) -> Option<&'static AtomicU64> {
         let file = usize::try_from(file).ok().filter(|f| *f < MAX_OPEN)?;
-        self.memory.cell(READINESS + file * 4)
+        self.memory.cell(READINESS + file * 8)
     }
 
     /// Pipes whose readiness changed, for the client.

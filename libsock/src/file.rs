@@ -6,18 +6,26 @@
 mod transfer;
 
 use alloc::rc::Rc;
-use core::cell::{Cell, RefCell};
+use core::{
+    cell::{Cell, RefCell},
+    sync::atomic::Ordering,
+};
 
 use strait_abi::{
     Errno,
-    socket::{FIONREAD, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM},
-    vfs::{Buffer, CONSTANT, CURRENT, EntryHeader, Handle, MAX_IO, Request, Stat, mode, open, readiness, seek},
+    socket::{
+        F_GETPIPE_SZ, F_SETPIPE_SZ, FIONREAD, O_DIRECT, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDNORM,
+        POLLWRNORM,
+    },
+    vfs::{
+        Buffer, CONSTANT, CURRENT, EntryHeader, Handle, MAX_IO, PIPE_BYTES, Request, Stat, mode, open, readiness, seek,
+    },
 };
 use zerocopy::FromBytes;
 
 use crate::{
     Process,
-    object::{Description, Watchers},
+    object::{Description, News, Watchers},
     posix::io::each_part,
     vfs::{Block, Vfs},
     wait::Waiter,
@@ -61,7 +69,14 @@ pub struct RawEntry<'a> {
 }
 
 /// The flags that F_GETFL gives.
-const STATUS: u32 = open::ACCMODE | open::APPEND | open::NONBLOCK | open::DIRECTORY | open::NOFOLLOW | open::PATH;
+const STATUS: u32 = open::ACCMODE
+    | open::APPEND
+    | open::NONBLOCK
+    | open::SYNC
+    | open::DIRECTORY
+    | open::NOFOLLOW
+    | open::NOATIME
+    | open::PATH;
 
 impl OpenFile {
     /// openat(2); the directory is a handle. A FIFO may still have to wait for
@@ -153,24 +168,27 @@ impl OpenFile {
     }
 
     pub fn is_pipe(&self) -> bool {
-        self.mode & mode::FORMAT == mode::FIFO && self.flags.get() & open::PATH == 0
+        self.mode & mode::FORMAT == mode::FIFO && !self.is_path()
     }
 
-    fn may_wait(&self) -> bool {
+    pub fn may_wait(&self) -> bool {
         self.flags.get() & open::NONBLOCK == 0
     }
 
-    /// The readiness word of a pipe: bits of poll(2) and
-    /// [`readiness`](strait_abi::vfs::readiness).
-    fn word(&self) -> u32 {
-        self.vfs.region().readiness(self.handle).map_or(0, |w| w.load(core::sync::atomic::Ordering::Acquire))
+    /// The readiness of a pipe: bits, and a number of its news.
+    fn readiness(&self) -> (u32, u32) {
+        readiness::split(self.vfs.region().readiness(self.handle).map_or(0, |r| r.load(Ordering::Acquire)))
     }
 
-    /// Waits until one of `bits` of the readiness word is set.
+    fn is_path(&self) -> bool {
+        self.flags.get() & open::PATH != 0
+    }
+
+    /// Waits until one of `bits` of the readiness is set.
     fn wait_for(&self, process: &Process, bits: u32) -> Result<(), Errno> {
         process.until(None, || {
             self.handle()?;
-            if self.word() & bits != 0 { Ok(()) } else { Err(Errno::EAGAIN) }
+            if self.readiness().0 & bits != 0 { Ok(()) } else { Err(Errno::EAGAIN) }
         })
     }
 
@@ -205,7 +223,7 @@ impl OpenFile {
 
     /// lseek(2).
     pub fn seek(&self, waiter: &Waiter, offset: i64, whence: u32) -> Result<u64, Errno> {
-        if self.flags.get() & open::PATH != 0 {
+        if self.is_path() {
             return Err(Errno::EBADF);
         }
         if self.is_pipe() {
@@ -224,7 +242,7 @@ impl OpenFile {
         };
         let to = base.checked_add_signed(offset).ok_or(Errno::EINVAL)?;
         if i64::try_from(to).is_err() {
-            return Err(Errno::EOVERFLOW);
+            return Err(Errno::EINVAL);
         }
         self.position.set(to);
         Ok(to)
@@ -234,6 +252,12 @@ impl OpenFile {
     pub fn stat(&self, waiter: &Waiter) -> Result<Stat, Errno> {
         let file = self.handle()?;
         self.vfs.stat(waiter, |into| Request::FileStat { file, into })
+    }
+
+    /// Bytes that wait in a pipe.
+    fn waiting(&self, waiter: &Waiter) -> Result<u64, Errno> {
+        let file = self.handle()?;
+        Ok(self.vfs.call(waiter, Request::FileStat { file, into: self.vfs.result::<Stat>() })?.extra[0])
     }
 
     /// Closes a pipe and waits until the server has: when close(2) returns, the
@@ -249,7 +273,7 @@ impl OpenFile {
 
     /// ftruncate(2).
     pub fn truncate(&self, waiter: &Waiter, size: u64) -> Result<(), Errno> {
-        if self.flags.get() & open::PATH != 0 {
+        if self.is_path() {
             return Err(Errno::EBADF);
         }
         if i64::try_from(size).is_err() {
@@ -261,7 +285,7 @@ impl OpenFile {
 
     /// fsync(2).
     pub fn sync(&self, waiter: &Waiter) -> Result<(), Errno> {
-        if self.flags.get() & open::PATH != 0 {
+        if self.is_path() {
             return Err(Errno::EBADF);
         }
         self.vfs.call(waiter, Request::Sync { file: self.handle()? })?;
@@ -319,14 +343,13 @@ impl Description for OpenFile {
     }
 
     fn writev(&self, process: &Process, parts: &[&[u8]]) -> Result<usize, Errno> {
-        // What fits into one piece of a pipe stays one piece.
-        if self.is_pipe() && parts.len() > 1 {
-            return self.write(process, &parts.concat());
-        }
-        each_part(parts.iter().copied(), |part, _| self.write(process, part))
+        self.write(process, parts)
     }
 
     fn poll(&self) -> u16 {
+        if self.is_path() {
+            return POLLNVAL;
+        }
         if !self.is_pipe() {
             // Files are always ready.
             return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
@@ -334,7 +357,7 @@ impl Description for OpenFile {
         if self.handle().is_err() {
             return POLLERR | POLLHUP;
         }
-        let mut ready = self.word() as u16;
+        let mut ready = self.readiness().0 as u16;
         ready |= if ready & POLLIN != 0 { POLLRDNORM } else { 0 };
         ready | if ready & POLLOUT != 0 { POLLWRNORM } else { 0 }
     }
@@ -347,17 +370,34 @@ impl Description for OpenFile {
         self.vfs.observe(self.handle, &self.watchers);
     }
 
+    fn news(&self, events: u32) -> Option<News> {
+        let (bits, news) = self.readiness();
+        Some([bits & events, news, 0, 0, 0])
+    }
+
     fn ioctl(&self, process: &Process, request: u32, argument: &mut [u8]) -> Result<i32, Errno> {
-        if request != FIONREAD {
+        if self.is_path() {
+            return Err(Errno::EBADF);
+        }
+        if request != FIONREAD || self.is_directory() {
             return Err(Errno::ENOTTY);
         }
         let waiter = process.waiter();
         let rest = match self.is_pipe() {
-            true => self.stat(waiter)?.size,
+            true => self.waiting(waiter)?,
             false => self.stat(waiter)?.size.saturating_sub(self.position(waiter)?),
         };
         *argument.first_chunk_mut().ok_or(Errno::EFAULT)? = (rest.min(i32::MAX as u64) as u32).to_ne_bytes();
         Ok(0)
+    }
+
+    fn fcntl(&self, command: i32, _: i32) -> Result<i32, Errno> {
+        match command {
+            _ if self.is_path() => Err(Errno::EBADF),
+            F_GETPIPE_SZ if self.is_pipe() => Ok(PIPE_BYTES as i32),
+            F_GETPIPE_SZ | F_SETPIPE_SZ if !self.is_pipe() => Err(Errno::EBADF),
+            _ => Err(Errno::EINVAL),
+        }
     }
 
     fn stat(&self, process: &Process) -> Result<Stat, Errno> {
@@ -369,7 +409,13 @@ impl Description for OpenFile {
     }
 
     fn set_flags(&self, flags: u32) -> Result<(), Errno> {
-        const CHANGE: u32 = open::NONBLOCK | open::APPEND;
+        const CHANGE: u32 = open::NONBLOCK | open::APPEND | open::NOATIME;
+        if self.is_path() {
+            return Err(Errno::EBADF);
+        }
+        if flags & O_DIRECT != 0 {
+            return Err(Errno::EINVAL);
+        }
         self.flags.set(self.flags.get() & !CHANGE | flags & CHANGE);
         Ok(())
     }

@@ -19,6 +19,7 @@ mod message;
 pub(crate) mod nodes;
 mod options;
 mod poll;
+mod sendfile;
 mod sockets;
 
 pub use crate::descriptor::{DEFAULT_LIMIT, Fd};

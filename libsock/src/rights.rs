@@ -342,7 +342,7 @@ impl Process {
         };
         let Some(path) = path_of(address) else { return bind(address) };
         // Linux makes the node first, and takes it away if the socket has a name.
-        let token = self.socket_token_make(path).map_err(|e| match e {
+        let token = self.socket_token_make(path, socket.mode.get()).map_err(|e| match e {
             Errno::EEXIST => Errno::EADDRINUSE,
             e => without_files(e),
         })?;

@@ -60,6 +60,8 @@ pub struct Socket {
     pub failure: Cell<Option<Errno>>,
     /// A datagram socket has a peer.
     pub has_peer: Cell<bool>,
+    /// Its permissions, which bind(2) gives its node.
+    pub mode: Cell<u32>,
     /// Of a datagram socket.
     pub reached: Reached,
     /// Bytes of room that the last send lacked; 0 if it did not.
@@ -102,6 +104,7 @@ impl Socket {
             connects: Cell::new(0),
             failure: Cell::new(None),
             has_peer: Cell::new(false),
+            mode: Cell::new(0o777),
             reached: Reached::new(),
             wanted: Cell::new(0),
             full: Cell::new(0),

@@ -5,9 +5,10 @@
 //! needs no disk is complete when the notification returns; only otherwise
 //! the process sleeps.
 //!
-//! The data area begins with a *scratch* part for paths and small results,
-//! used by one operation at a time. The rest are equal blocks, which files
-//! that are read in sequence keep to read ahead.
+//! The data area begins with a *scratch* part for paths, results and what is
+//! written, used by one operation at a time: half of the area, as far as one
+//! operation can use it. The rest are equal blocks, which files that are read in
+//! sequence keep to read ahead.
 
 use alloc::{
     rc::{Rc, Weak},
@@ -18,8 +19,8 @@ use core::cell::{Cell, RefCell};
 use strait_abi::{
     Errno,
     vfs::{
-        Buffer, Command, Completion, DATA, ENTRIES, Handle, PATH_MAX, Receiver, Request, STAT_BYTES, Sender, Stat,
-        VERSION, VfsRegion,
+        Buffer, Command, Completion, DATA, ENTRIES, Handle, MAX_IO, PATH_MAX, Receiver, Request, STAT_BYTES, Sender,
+        Stat, VERSION, VfsRegion,
     },
 };
 use strait_pd::{Channel, PdRef};
@@ -101,7 +102,7 @@ impl Vfs {
     pub fn new(pd: PdRef, channel: Channel, region: VfsRegion) -> Option<Self> {
         let area = region.memory().len() - DATA;
         let block = (area / BLOCKS / PAGE * PAGE).clamp(PAGE, MAX_BLOCK);
-        let scratch = block.max(2 * PAGE);
+        let scratch = (area / 2 / PAGE * PAGE).clamp(2 * PAGE, MAX_IO);
         let blocks = ((area - scratch) / block).min(usize::from(u16::MAX)) as u16;
         let mut completions = region.completion_receiver()?;
         completions.resynchronise();
@@ -229,16 +230,21 @@ impl Vfs {
         Ok(n)
     }
 
+    /// Where the result of an operation goes that fills `T`.
+    pub fn result<T>(&self) -> Buffer {
+        Buffer { offset: (DATA + RESULT) as u32, len: size_of::<T>() as u32 }
+    }
+
     /// Makes an operation that fills `T`.
     pub fn get<T: FromBytes + IntoBytes>(
         &self,
         waiter: &Waiter,
         request: impl FnOnce(Buffer) -> Request,
     ) -> Result<T, Errno> {
-        let at = DATA + RESULT;
-        self.call(waiter, request(Buffer { offset: at as u32, len: size_of::<T>() as u32 }))?;
+        let into = self.result::<T>();
+        self.call(waiter, request(into))?;
         let mut value = T::new_zeroed();
-        self.memory().read(at, value.as_mut_bytes()).ok_or(Errno::EIO)?;
+        self.memory().read(into.offset as usize, value.as_mut_bytes()).ok_or(Errno::EIO)?;
         Ok(value)
     }
 

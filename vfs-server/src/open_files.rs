@@ -18,6 +18,7 @@ use strait_abi::{
 };
 
 use crate::{
+    identity::Caller,
     pipe::{End, PipeId, Pipes},
     tree::{Opened, Place, Tree},
 };
@@ -25,13 +26,24 @@ use crate::{
 /// Number of a description.
 pub type FileId = u32;
 
+/// An open end of a pipe.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenEnd {
+    /// The pipe.
+    pub pipe: PipeId,
+    /// What can be done with it.
+    pub end: End,
+    /// See [`Pipes::open`].
+    pub before: u32,
+}
+
 /// An open file description.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenFile {
-    /// Where it is in the tree; a pipe of pipe(2) is nowhere.
-    pub place: Option<Place>,
-    /// The end of the pipe that it is.
-    pub pipe: Option<(PipeId, End)>,
+    /// Where it is in the tree.
+    pub place: Place,
+    /// The end of a pipe that it is.
+    pub pipe: Option<OpenEnd>,
     /// Whether it may be read.
     pub readable: bool,
     /// Whether it may be written.
@@ -51,7 +63,7 @@ pub struct OpenFile {
 pub struct OpenFiles {
     slots: Vec<Option<OpenFile>>,
     free: Vec<FileId>,
-    /// The pipes of FIFOs that are open.
+    /// The pipes of what is open of FIFOs and of pipe(2).
     fifos: BTreeMap<Place, PipeId>,
     /// Pipes.
     pub pipes: Pipes,
@@ -85,17 +97,18 @@ impl OpenFiles {
     pub fn open(&mut self, tree: &mut Tree, opened: &Opened, flags: u32) -> Result<FileId, Errno> {
         let access = flags & open::ACCMODE;
         let path_only = flags & open::PATH != 0;
-        let readable = !path_only && access != open::WRONLY;
-        let writable = !path_only && access != open::RDONLY;
+        // Who opens with 3 may neither read nor write, but ask.
+        let readable = !path_only && matches!(access, open::RDONLY | open::RDWR);
+        let writable = !path_only && matches!(access, open::WRONLY | open::RDWR);
         let format = opened.stat.mode & mode::FORMAT;
         let mut pipe = None;
         if format == mode::FIFO && !path_only {
             let end = End { reads: readable, writes: writable };
-            pipe = Some((self.fifo(opened.place, end, flags & open::NONBLOCK != 0)?, end));
+            pipe = Some(self.open_end(opened.place, end, flags & open::NONBLOCK != 0)?);
         }
         tree.hold(opened.place);
         Ok(self.insert(OpenFile {
-            place: Some(opened.place),
+            place: opened.place,
             pipe,
             readable,
             writable,
@@ -107,7 +120,7 @@ impl OpenFiles {
         }))
     }
 
-    fn fifo(&mut self, place: Place, end: End, nonblocking: bool) -> Result<PipeId, Errno> {
+    fn open_end(&mut self, place: Place, end: End, nonblocking: bool) -> Result<OpenEnd, Errno> {
         let there = self.fifos.get(&place).copied();
         let readers = there.map_or(0, |pipe| self.pipes.ends(pipe).0);
         if nonblocking && end.writes && !end.reads && readers == 0 {
@@ -115,29 +128,17 @@ impl OpenFiles {
         }
         let pipe = there.unwrap_or_else(|| self.pipes.make());
         self.fifos.insert(place, pipe);
-        self.pipes.open(pipe, end);
-        Ok(pipe)
+        Ok(OpenEnd { pipe, end, before: self.pipes.open(pipe, end) })
     }
 
     /// pipe(2): the descriptions of its ends, to read and to write.
-    pub fn make_pipe(&mut self) -> (FileId, FileId) {
-        let pipe = self.pipes.make();
-        let mut open = |reads| {
-            let end = End { reads, writes: !reads };
-            self.pipes.open(pipe, end);
-            self.insert(OpenFile {
-                place: None,
-                pipe: Some((pipe, end)),
-                readable: reads,
-                writable: !reads,
-                is_directory: false,
-                position: 0,
-                shared: false,
-                status: 0,
-                references: 1,
-            })
-        };
-        (open(true), open(false))
+    pub fn make_pipe(&mut self, tree: &mut Tree, caller: &Caller) -> Result<(FileId, FileId), Errno> {
+        let place = tree.make_pipe(caller)?;
+        let stat = tree.stat(place)?;
+        let read = self.open(tree, &Opened { place, stat }, open::RDONLY);
+        let write = self.open(tree, &Opened { place, stat }, open::WRONLY);
+        tree.release(place);
+        Ok((read?, write?))
     }
 
     fn insert(&mut self, file: OpenFile) -> FileId {
@@ -169,35 +170,23 @@ impl OpenFiles {
         let OpenFile { place, pipe, .. } = *file;
         self.slots[id as usize] = None;
         self.free.push(id);
-        if let Some((pipe, end)) = pipe {
+        if let Some(OpenEnd { pipe, end, .. }) = pipe {
             self.pipes.close(pipe, end);
-            if let Some(place) = place
-                && self.pipes.ends(pipe) == (0, 0)
-            {
+            if self.pipes.ends(pipe) == (0, 0) {
                 self.fifos.remove(&place);
             }
         }
-        if let Some(place) = place {
-            tree.release(place);
-        }
+        tree.release(place);
     }
 
     /// fstat(2).
     pub fn stat(&self, tree: &mut Tree, id: FileId) -> Result<Stat, Errno> {
-        let OpenFile { place, pipe, .. } = *self.get(id)?;
-        // What waits in a pipe counts as its size, as on BSD.
-        let size = pipe.map(|(pipe, _)| self.pipes.available(pipe));
-        match place {
-            Some(place) => tree.stat(place).map(|stat| Stat { size: size.unwrap_or(stat.size), ..stat }),
-            None => Ok(Stat {
-                size: size.unwrap_or(0),
-                ino: u64::from(id) + 1,
-                mode: mode::FIFO | 0o600,
-                nlink: 1,
-                block_size: 4096,
-                ..Stat::default()
-            }),
-        }
+        tree.stat(self.get(id)?.place)
+    }
+
+    /// Bytes that wait in the pipe that it is.
+    pub fn waiting(&self, id: FileId) -> Result<u64, Errno> {
+        Ok(self.get(id)?.pipe.map_or(0, |end| self.pipes.available(end.pipe)))
     }
 
     /// Closes the open file of an export that will not arrive.

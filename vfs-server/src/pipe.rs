@@ -2,9 +2,9 @@
 //! pipe(2) gives.
 //!
 //! A pipe never waits: a read or write that would gives EAGAIN, and the
-//! readiness word of every open end in its client's session says when it would
-//! not (see `strait_abi::vfs`). Bytes are in pages that the writer pays for
-//! while they are there.
+//! readiness of every open end, in its client's session, says when it would not
+//! (see `strait_abi::vfs`). Bytes are in pages that the writer pays for while
+//! they are there.
 
 use alloc::{collections::VecDeque, rc::Rc, vec::Vec};
 use core::sync::atomic::Ordering;
@@ -12,7 +12,10 @@ use core::sync::atomic::Ordering;
 use strait_abi::{
     Errno,
     socket::{POLLERR, POLLHUP, POLLIN, POLLOUT},
-    vfs::{Handle, PIPE_BUF, PIPE_BYTES, VfsRegion, readiness::MET},
+    vfs::{
+        Handle, PIPE_BUF, PIPE_BYTES, VfsRegion,
+        readiness::{MET, join},
+    },
 };
 use strait_ring::PAGE;
 
@@ -38,12 +41,12 @@ struct Watcher {
     session: usize,
     handle: Handle,
     end: End,
-    /// A writer has been there since it was opened.
-    had_writer: bool,
+    /// See [`Pipes::open`].
+    before: u32,
     /// What MET says.
     met: bool,
-    /// What its readiness word is.
-    last: Option<u32>,
+    /// What its readiness is.
+    last: Option<u64>,
 }
 
 #[derive(Default)]
@@ -55,11 +58,21 @@ struct Pipe {
     /// Open ends: descriptions, however many handles they have.
     readers: u32,
     writers: u32,
+    /// How many writers there have been, how many bytes, and how often it could
+    /// be written again after it could not.
+    opened: u32,
+    written: u32,
+    drained: u32,
     watchers: Vec<Watcher>,
     dirty: bool,
 }
 
 impl Pipe {
+    /// poll(2) says that it cannot be written.
+    fn is_full(&self) -> bool {
+        PIPE_BYTES - self.len < PIPE_BUF
+    }
+
     fn read(&mut self, into: Window) -> Result<usize, Errno> {
         if into.is_empty() {
             return Ok(0);
@@ -68,7 +81,7 @@ impl Pipe {
             return if self.writers == 0 { Ok(0) } else { Err(Errno::EAGAIN) };
         }
         let total = self.len.min(into.len());
-        let mut done = 0;
+        let (mut done, was_full) = (0, self.is_full());
         while done < total {
             let Some(page) = self.pages.front() else { break };
             let n = (PAGE - self.start).min(total - done);
@@ -85,6 +98,7 @@ impl Pipe {
             self.pages.clear();
             self.start = 0;
         }
+        self.drained = self.drained.wrapping_add((was_full && !self.is_full()).into());
         Ok(done)
     }
 
@@ -118,20 +132,23 @@ impl Pipe {
             done += n;
             self.len += n;
         }
+        self.written = self.written.wrapping_add(done as u32);
         Ok(done)
     }
 
-    fn word(&self, watcher: &Watcher) -> u32 {
-        let mut word = if watcher.met { MET } else { 0 };
+    fn readiness(&self, watcher: &Watcher) -> u64 {
+        let (mut bits, mut news) = (if watcher.met { MET } else { 0 }, 0);
         if watcher.end.reads {
-            word |= if self.len > 0 { u32::from(POLLIN) } else { 0 };
-            word |= if self.writers == 0 && watcher.had_writer { u32::from(POLLHUP) } else { 0 };
+            bits |= if self.len > 0 { u32::from(POLLIN) } else { 0 };
+            bits |= if self.writers == 0 && self.opened != watcher.before { u32::from(POLLHUP) } else { 0 };
+            news = self.written;
         }
         if watcher.end.writes {
-            word |= if PIPE_BYTES - self.len >= PIPE_BUF { u32::from(POLLOUT) } else { 0 };
-            word |= if self.readers == 0 { u32::from(POLLERR) } else { 0 };
+            bits |= if self.is_full() { 0 } else { u32::from(POLLOUT) };
+            bits |= if self.readers == 0 { u32::from(POLLERR) } else { 0 };
+            news = self.drained.wrapping_add(news);
         }
-        word
+        join(bits, news)
     }
 }
 
@@ -180,16 +197,20 @@ impl Pipes {
         }
     }
 
-    /// A description of an end is opened.
-    pub fn open(&mut self, pipe: PipeId, end: End) {
-        let Ok(p) = self.get(pipe) else { return };
+    /// A description of an end is opened. What it gives is for
+    /// [`watch`](Self::watch): how many writers there had been, by which it is
+    /// known whether there has been one since; one that is there counts.
+    pub fn open(&mut self, pipe: PipeId, end: End) -> u32 {
+        let Ok(p) = self.get(pipe) else { return 0 };
+        let before = p.opened.wrapping_sub(u32::from(p.writers != 0));
         p.readers += u32::from(end.reads);
         p.writers += u32::from(end.writes);
+        p.opened = p.opened.wrapping_add(end.writes.into());
         for watcher in &mut p.watchers {
             watcher.met |= watcher.end.reads && end.writes || watcher.end.writes && end.reads;
-            watcher.had_writer |= end.writes;
         }
         self.touch(pipe);
+        before
     }
 
     /// A description of an end is closed; with the last one the pipe goes.
@@ -207,10 +228,10 @@ impl Pipes {
     }
 
     /// A session has a handle for an end that is open.
-    pub fn watch(&mut self, pipe: PipeId, session: usize, handle: Handle, end: End) {
+    pub fn watch(&mut self, pipe: PipeId, session: usize, handle: Handle, end: End, before: u32) {
         let Ok(p) = self.get(pipe) else { return };
         let met = end.reads && p.writers > 0 || end.writes && p.readers > 0;
-        p.watchers.push(Watcher { session, handle, end, had_writer: p.writers > 0, met, last: None });
+        p.watchers.push(Watcher { session, handle, end, before, met, last: None });
         self.touch(pipe);
     }
 
@@ -242,7 +263,7 @@ impl Pipes {
         self.pipes.get(pipe as usize).and_then(|p| p.as_ref()).map_or(0, |p| p.len as u64)
     }
 
-    /// Brings the readiness words up to date, and calls `wake` for each session
+    /// Brings the readiness up to date, and calls `wake` for each session
     /// that must be notified of it.
     pub fn publish(&mut self, region: impl Fn(usize) -> Option<VfsRegion>, mut wake: impl FnMut(usize)) {
         for pipe in core::mem::take(&mut self.dirty) {
@@ -250,13 +271,13 @@ impl Pipes {
             p.dirty = false;
             let mut watchers = core::mem::take(&mut p.watchers);
             for watcher in &mut watchers {
-                let word = p.word(watcher);
-                if watcher.last.replace(word) == Some(word) {
+                let readiness = p.readiness(watcher);
+                if watcher.last.replace(readiness) == Some(readiness) {
                     continue;
                 }
                 let Some(region) = region(watcher.session) else { continue };
                 if let Some(cell) = region.readiness(watcher.handle) {
-                    cell.store(word, Ordering::Release);
+                    cell.store(readiness, Ordering::Release);
                 }
                 region.events().set(watcher.handle as usize);
                 if region.to_client().raise() {

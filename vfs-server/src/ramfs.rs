@@ -109,14 +109,25 @@ impl Ramfs {
         if inode.nlink == 0 { Err(Errno::ENOENT) } else { Ok((inode, node)) }
     }
 
-    /// The content of a regular file, and its inode's times.
-    fn content(&mut self, node: Node) -> Result<(&mut Content, [&mut u64; 2]), Errno> {
-        let Inode { body, mtime, ctime, .. } = self.inode_mut(node)?;
-        match body {
-            Body::Regular(content) => Ok((content, [mtime, ctime])),
+    /// The content of a regular file.
+    fn content(&mut self, node: Node) -> Result<&mut Content, Errno> {
+        match &mut self.inode_mut(node)?.body {
+            Body::Regular(content) => Ok(content),
             Body::Directory(_) => Err(Errno::EISDIR),
             _ => Err(Errno::EINVAL),
         }
+    }
+
+    /// The content of a file has changed.
+    fn changed(&mut self, caller: &Caller, node: Node) -> Result<(), Errno> {
+        let inode = self.inode_mut(node)?;
+        (inode.mtime, inode.ctime) = (caller.now, caller.now);
+        if !caller.is_root() {
+            // inode(7): it is not what it was trusted to be.
+            inode.mode &= !mode::SETUID;
+            inode.mode &= if inode.mode & 0o010 != 0 { !mode::SETGID } else { u32::MAX };
+        }
+        Ok(())
     }
 
     /// Puts a name into a live directory where it is not.
@@ -259,7 +270,7 @@ impl FileSystem for Ramfs {
     }
 
     fn read(&mut self, node: Node, offset: u64, into: Window) -> Result<usize, Errno> {
-        self.content(node)?.0.read(offset, into)
+        self.content(node)?.read(offset, into)
     }
 
     fn list(&mut self, directory: Node, from: u64, emit: &mut dyn FnMut(Entry<'_>) -> bool) -> Result<(), Errno> {
@@ -312,9 +323,20 @@ impl FileSystem for Ramfs {
         if self.directory(directory)?.get(name).is_some() {
             return Err(Errno::EEXIST);
         }
+        let (mut mode, mut gid) = (new.mode, caller.gid);
+        let parent = self.inode(directory)?;
+        if parent.mode & mode::SETGID != 0 {
+            // inode(7): what is made in such a directory belongs to its group.
+            gid = parent.gid;
+            match mode & mode::FORMAT {
+                mode::DIRECTORY => mode |= mode::SETGID,
+                _ if !caller.is_root() && caller.gid != gid && mode & 0o010 != 0 => mode &= !mode::SETGID,
+                _ => {}
+            }
+        }
         let node = self.next;
         let name: Rc<[u8]> = name.into();
-        let body = match new.mode & mode::FORMAT {
+        let body = match mode & mode::FORMAT {
             mode::REGULAR => Body::Regular(Content::default()),
             mode::DIRECTORY => Body::Directory(Directory::new(directory, name.clone())),
             mode::SYMLINK => Body::Link(new.target.into()),
@@ -322,9 +344,9 @@ impl FileSystem for Ramfs {
             _ => return Err(Errno::EINVAL),
         };
         let inode = Inode {
-            mode: new.mode,
+            mode,
             uid: caller.uid,
-            gid: caller.gid,
+            gid,
             nlink: if matches!(body, Body::Directory(_)) { 2 } else { 1 },
             holds: 0,
             atime: caller.now,
@@ -408,18 +430,15 @@ impl FileSystem for Ramfs {
 
     fn write(&mut self, caller: &Caller, node: Node, offset: u64, from: Window) -> Result<usize, Errno> {
         let pool = self.pool.clone();
-        let (content, times) = self.content(node)?;
-        let n = content.write(offset, from, &pool, caller.payer)?;
+        let n = self.content(node)?.write(offset, from, &pool, caller.payer)?;
         if n != 0 {
-            times.into_iter().for_each(|t| *t = caller.now);
+            self.changed(caller, node)?;
         }
         Ok(n)
     }
 
     fn truncate(&mut self, caller: &Caller, node: Node, size: u64) -> Result<(), Errno> {
-        let (content, times) = self.content(node)?;
-        content.truncate(size)?;
-        times.into_iter().for_each(|t| *t = caller.now);
-        Ok(())
+        self.content(node)?.truncate(size)?;
+        self.changed(caller, node)
     }
 }

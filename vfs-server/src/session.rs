@@ -26,7 +26,7 @@ pub use strait_abi::vfs::MAX_OPEN;
 use crate::{
     file_system::Window,
     identity::Caller,
-    open_files::{FileId, OpenFile},
+    open_files::{FileId, OpenEnd, OpenFile},
     pool::Payer,
     shared::{ClientIdentity, Shared},
 };
@@ -226,16 +226,19 @@ impl Session {
             Request::Seek { file, offset, whence } => self.seek(shared, file, offset, whence),
             Request::Truncate { file, size } => self.truncate(shared, file, size),
             Request::Sync { file } => {
-                let file = self.file(shared, file)?;
-                // What passes through a pipe is nowhere.
-                let place = file.place.filter(|_| file.pipe.is_none()).ok_or(Errno::EINVAL)?;
+                let OpenFile { place, pipe: None, .. } = self.file(shared, file)? else {
+                    // What passes through a pipe is nowhere.
+                    return Err(Errno::EINVAL);
+                };
                 let ticket = *self.ticket.get_or_insert_with(|| shared.tree.sync(place));
                 shared.tree.synced(place, ticket)?;
                 DONE
             }
             Request::FileStat { file, into } => {
-                let stat = shared.files.stat(&mut shared.tree, self.id(file)?)?;
-                self.put(into, stat.as_bytes())
+                let id = self.id(file)?;
+                let stat = shared.files.stat(&mut shared.tree, id)?;
+                self.put(into, stat.as_bytes())?;
+                Ok((0, [shared.files.waiting(id)?, 0]))
             }
             Request::ReadDirectory { file, offset, into } => self.list(shared, file, offset, into),
             Request::Pipe => self.pipe(shared),
@@ -292,14 +295,14 @@ impl Session {
         };
         self.counters.open += 1;
         self.counters.open_peak = self.counters.open_peak.max(self.counters.open);
-        if let Some((pipe, end)) = shared.files.get(id)?.pipe {
-            shared.files.pipes.watch(pipe, self.index, handle as Handle, end);
+        if let Some(OpenEnd { pipe, end, before }) = shared.files.get(id)?.pipe {
+            shared.files.pipes.watch(pipe, self.index, handle as Handle, end, before);
         }
         Ok(handle as Handle)
     }
 
     fn drop_handle(&self, shared: &mut Shared, handle: Handle, id: FileId) {
-        if let Ok(&OpenFile { pipe: Some((pipe, _)), .. }) = shared.files.get(id) {
+        if let Ok(&OpenFile { pipe: Some(OpenEnd { pipe, .. }), .. }) = shared.files.get(id) {
             shared.files.pipes.unwatch(pipe, self.index, handle);
         }
         shared.files.release(&mut shared.tree, id);

@@ -1,10 +1,10 @@
 //! What all sessions work on.
 
-use alloc::{rc::Rc, string::String, vec::Vec};
+use alloc::{boxed::Box, rc::Rc, string::String, vec::Vec};
 
 use strait_abi::vfs::{Counters, VfsRegion, token::Issuer};
 
-use crate::{open_files::OpenFiles, pipe::Pipes, pool::Pool, tree::Tree};
+use crate::{open_files::OpenFiles, pipe::Pipes, pool::Pool, ramfs::Ramfs, tree::Tree};
 
 /// The state that is not one session's.
 pub struct Shared {
@@ -28,7 +28,8 @@ pub struct Shared {
 
 impl Shared {
     /// Nothing open.
-    pub fn new(tree: Tree, pool: Rc<Pool>, tokens: Option<Issuer>) -> Self {
+    pub fn new(mut tree: Tree, pool: Rc<Pool>, tokens: Option<Issuer>) -> Self {
+        tree.mount_pipes(Box::new(Ramfs::new(pool.clone(), 0)));
         Self {
             tree,
             files: OpenFiles::new(Pipes::new(pool.clone())),

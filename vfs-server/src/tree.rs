@@ -16,7 +16,7 @@ pub use open::Opened;
 pub use walk::{Last, Links, Resolved};
 
 use crate::{
-    file_system::{Entry, FileSystem, Node, Window},
+    file_system::{Entry, FileSystem, New, Node, Window},
     identity::{Caller, Rights},
 };
 
@@ -36,6 +36,8 @@ struct Mount {
 /// All mounted file systems.
 pub struct Tree {
     mounts: Vec<Mount>,
+    /// What has the pipes of pipe(2), which no path leads to.
+    pipes: Option<usize>,
     /// See [`take_revoked`](Self::take_revoked).
     revoked: bool,
 }
@@ -43,7 +45,7 @@ pub struct Tree {
 impl Tree {
     /// A tree with this root.
     pub fn new(root: Box<dyn FileSystem>) -> Self {
-        Self { mounts: alloc::vec![Mount { file_system: root, covers: None }], revoked: false }
+        Self { mounts: alloc::vec![Mount { file_system: root, covers: None }], pipes: None, revoked: false }
     }
 
     /// Puts a file system over the directory at `path`, whose last part is made
@@ -64,6 +66,24 @@ impl Tree {
         self.fs(here).hold(here.node);
         self.mounts.push(Mount { file_system, covers: Some(here) });
         Ok(())
+    }
+
+    /// Says where the pipes of pipe(2) are.
+    pub fn mount_pipes(&mut self, file_system: Box<dyn FileSystem>) {
+        self.pipes = Some(self.mounts.len());
+        self.mounts.push(Mount { file_system, covers: None });
+    }
+
+    /// A FIFO without a name, held once. ENFILE if there is no room for it.
+    pub fn make_pipe(&mut self, caller: &Caller) -> Result<Place, Errno> {
+        const NAME: &[u8] = b"pipe";
+        let mount = self.pipes.ok_or(Errno::ENFILE)?;
+        let file_system = &mut *self.mounts[mount].file_system;
+        let (root, new) = (file_system.root(), New { mode: mode::FIFO | 0o600, target: b"" });
+        let node = file_system.make(caller, root, NAME, new).map_err(|_| Errno::ENFILE)?;
+        file_system.hold(node);
+        file_system.unlink(caller, root, NAME, false)?;
+        Ok(Place { mount, node })
     }
 
     /// The topmost directory.
@@ -107,8 +127,8 @@ impl Tree {
         Ok(self.uppermost(Place { node, ..here }))
     }
 
-    /// The absolute path of a directory. ENOENT if it was removed; ERANGE if
-    /// the path is longer than PATH_MAX.
+    /// The absolute path of a directory. ENOENT if it was removed; ENAMETOOLONG
+    /// if the path is longer than PATH_MAX.
     pub fn path_of(&mut self, directory: Place) -> Result<Vec<u8>, Errno> {
         // From the end to the beginning: parts, each written backwards.
         let mut path = Vec::new();
@@ -131,7 +151,7 @@ impl Tree {
             path[start..].reverse();
             path.push(b'/');
             if path.len() > PATH_MAX {
-                return Err(Errno::ERANGE);
+                return Err(Errno::ENAMETOOLONG);
             }
             here = Place { node: self.fs(here).parent(here.node)?, ..here };
         }
@@ -166,7 +186,12 @@ impl Tree {
 
     /// What is known of it.
     pub fn stat(&mut self, place: Place) -> Result<Stat, Errno> {
-        Ok(Stat { dev: place.mount as u32 + 1, ..self.fs(place).stat(place.node)? })
+        let mut stat = Stat { dev: place.mount as u32 + 1, ..self.fs(place).stat(place.node)? };
+        if Some(place.mount) == self.pipes {
+            // As on Linux, where they have names that nobody sees.
+            stat.nlink = 1;
+        }
+        Ok(stat)
     }
 
     /// See [`FileSystem::stat_vfs`].

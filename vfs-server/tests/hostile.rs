@@ -61,7 +61,7 @@ proptest! {
         client.data(0, b"/a/b/../../index.html");
         let size = client.region.memory().len() as u32;
         for (op, words, calm) in commands {
-            let mut c = Request::Hello { version: 1 }.encode(7);
+            let mut c = Request::Hello { version: VERSION }.encode(7);
             c.op = op;
             (c.file, c.flags, c.offset) = (words[0], words[1], u64::from(words[2]) << (words[3] % 64));
             c.buffer = Buffer { offset: words[4], len: words[5] };

@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use strait_abi::{
     Errno,
-    vfs::{Buffer, CONSTANT, Counters, DATA, MAX_IO, ROOT, Request, kind, mode, open},
+    vfs::{Buffer, CONSTANT, Counters, DATA, MAX_IO, ROOT, Request, VERSION, kind, mode, open},
 };
 use strait_pd::Component;
 use strait_ring::{PAGE, memory::leak_for_tests};
@@ -73,7 +73,12 @@ fn open_says_what_is_wrong() {
         (b"index.html", open::WRONLY, Errno::EROFS),
         (b"index.html", open::RDWR, Errno::EROFS),
         (b"index.html", open::TRUNC, Errno::EROFS),
-        (b"index.html", open::ACCMODE, Errno::EINVAL),
+        (b"index.html", open::ACCMODE, Errno::EROFS),
+        (b"index.html", open::DIRECT, Errno::EINVAL),
+        (b"index.html", open::NOATIME, Errno::EPERM),
+        (b"a", open::TMPFILE | open::DIRECTORY | open::RDWR, Errno::EOPNOTSUPP),
+        (b"secret", open::TRUNC, Errno::EROFS),
+        (b"a", open::TRUNC, Errno::EISDIR),
         (b"a", open::WRONLY, Errno::EISDIR),
         (b"a", open::CREAT, Errno::EISDIR),
         (b"x", open::CREAT | open::DIRECTORY, Errno::EINVAL),
@@ -189,7 +194,7 @@ fn a_full_ring_is_served_at_once_and_others_too() {
     let mut clients = [Client::new(a, 0), Client::new(b, 1)];
     for c in &mut clients {
         for _ in 0..FULL {
-            c.submit(Request::Hello { version: 1 });
+            c.submit(Request::Hello { version: VERSION });
         }
         c.commands.publish();
     }
@@ -210,7 +215,7 @@ fn a_client_that_takes_no_completions_waits_for_itself() {
     let Setup { mut server, mut client, .. } = setup(&sample());
     for _ in 0..3 {
         for _ in 0..FULL {
-            if !client.commands.put(&Request::Hello { version: 1 }.encode(9)).unwrap() {
+            if !client.commands.put(&Request::Hello { version: VERSION }.encode(9)).unwrap() {
                 break;
             }
         }

@@ -7,7 +7,7 @@ use strait_abi::{
     Errno,
     socket::{POLLERR, POLLHUP, POLLIN, POLLOUT},
     vfs::{
-        Buffer, CURRENT, DATA, PIPE_BUF, PIPE_BYTES, ROOT, Request, mode, open,
+        Buffer, CURRENT, DATA, PIPE_BUF, PIPE_BYTES, ROOT, Request, VERSION, mode, open,
         readiness::MET,
         seek,
         token::{BIND, CONNECT, FILE, MAX_EXPORTS, REGION_BYTES, TOKEN_BYTES, Token, Verifier},
@@ -123,7 +123,7 @@ fn a_fifo_joins_two_clients() {
     a.unlink(s, "/tmp/p").unwrap();
     assert_eq!(b.write_at(s, w, 0, b"still", 0), Ok(5));
     // Whoever dies, closes.
-    assert_eq!(b.run(s, Request::Hello { version: 1 }).result, 0);
+    assert_eq!(b.run(s, Request::Hello { version: VERSION }).result, 0);
     assert_eq!(a.readiness(r), MET | IN | HUP);
     assert_eq!(a.read_at(s, r, 0, 9).unwrap(), b"still");
     a.close(s, r).unwrap();
@@ -169,7 +169,7 @@ fn with_tokens() -> (VfsServer, Client, Client, SharedMemory) {
     let mut server = start(strait_ring::memory::environment_for_tests(world, config, &shared)).unwrap();
     let (mut a, mut b) = (Client::new(a, 0), Client::new(b, 1));
     for client in [&mut a, &mut b] {
-        assert_eq!(client.run(&mut server, Request::Hello { version: 1 }).result, 0);
+        assert_eq!(client.run(&mut server, Request::Hello { version: VERSION }).result, 0);
     }
     (server, a, b, tokens)
 }
@@ -310,7 +310,7 @@ fn what_does_not_arrive_is_closed() {
     assert_eq!(a.counters(s).exports, MAX_EXPORTS as u64);
     // A pipe whose reader is only under way can be written; the reader is told
     // when it is not any more, whoever else does something.
-    a.run(s, Request::Hello { version: 1 });
+    a.run(s, Request::Hello { version: VERSION });
     let (r, w) = pipe(&mut a, s);
     let t = export(&mut a, s, r, 0).unwrap();
     net.take(&t).unwrap();
@@ -339,7 +339,7 @@ fn what_is_in_a_message_outlives_its_giver() {
     net.take(&sent).unwrap();
     net.take(&refused).unwrap();
     net.refuse(&refused);
-    a.run(s, Request::Hello { version: 1 });
+    a.run(s, Request::Hello { version: VERSION });
     assert_eq!(import(&mut b, s, &unsent), Err(Errno::EBADF));
     assert_eq!(import(&mut b, s, &refused), Err(Errno::EBADF));
     assert_eq!(a.counters(s).exports, 1);
@@ -374,7 +374,7 @@ fn who_is_handed_files_and_does_not_open_them_pays() {
     let oldest = import(&mut b, s, &tokens[2 * MAX_EXPORTS]).unwrap();
     b.close(s, oldest).unwrap();
     assert_eq!(b.counters(s).exports, MAX_EXPORTS as u64 - 1);
-    b.run(s, Request::Hello { version: 1 });
+    b.run(s, Request::Hello { version: VERSION });
     assert_eq!(import(&mut b, s, newest), Err(Errno::EBADF));
     assert_eq!((b.counters(s).exports, b.counters(s).descriptions), (0, 1));
 }

@@ -48,21 +48,10 @@ pub mod open {
     pub const SYNC: u32 = 0o4_010_000;
     /// Only a place in the tree: neither read nor written.
     pub const PATH: u32 = 0o10_000_000;
-    /// All that there are; another one gives EINVAL.
-    pub const ALL: u32 = ACCMODE
-        | CREAT
-        | EXCL
-        | NOCTTY
-        | TRUNC
-        | APPEND
-        | NONBLOCK
-        | LARGEFILE
-        | DIRECTORY
-        | NOFOLLOW
-        | NOATIME
-        | CLOEXEC
-        | SYNC
-        | PATH;
+    /// Not through a cache: EINVAL.
+    pub const DIRECT: u32 = 0o40_000;
+    /// With [`DIRECTORY`], a file without a name: EOPNOTSUPP.
+    pub const TMPFILE: u32 = 0o20_000_000;
 }
 
 /// As the directory in openat(2) and the like: the working directory.
@@ -95,10 +84,22 @@ pub mod access {
     pub const READ: u32 = 4;
 }
 
-/// Bits of a readiness word besides those of poll(2).
+/// The readiness of a pipe: bits of poll(2), and these.
 pub mod readiness {
     /// The other end of the pipe has been open at some time since this one is.
     pub const MET: u32 = 1 << 16;
+
+    /// The bits, and a number that grows (modulo 2^32) when there is news although
+    /// the bits are the same: by the bytes that come, and by 1 when there is room
+    /// to write after there was none.
+    pub const fn split(readiness: u64) -> (u32, u32) {
+        (readiness as u32, (readiness >> 32) as u32)
+    }
+
+    /// Both together.
+    pub const fn join(bits: u32, news: u32) -> u64 {
+        bits as u64 | (news as u64) << 32
+    }
 }
 
 /// Bit of the second value that [`Request::Open`](super::Request::Open) gives: the content of the

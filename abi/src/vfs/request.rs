@@ -19,7 +19,7 @@ operations! {
     Hello = 1, Open = 2, Close = 3, Read = 4, Stat = 5, FileStat = 6, ReadDirectory = 7, Counters = 8,
     Write = 9, Truncate = 10, Sync = 11, ChangeMode = 12, Link = 13, SymbolicLink = 14, ReadLink = 15, Rename = 16,
     Unlink = 17, MakeDirectory = 18, MakeNode = 19, StatVfs = 20, RealPath = 21, Access = 22, Seek = 23,
-    MakeSocket = 24, FindSocket = 25, Export = 26, Import = 27, Pipe = 28,
+    MakeSocket = 24, FindSocket = 25, Export = 26, Import = 27, Pipe = 28, TruncatePath = 29,
 }
 
 /// What a client asks. Numbers of operations are never used again: new ones
@@ -73,7 +73,8 @@ pub enum Request {
         /// Where the result goes.
         into: Buffer,
     },
-    /// fstat(2): a [`Stat`](super::Stat) in `into`.
+    /// fstat(2): a [`Stat`](super::Stat) in `into`. Reply: 0; of a pipe, how many
+    /// bytes wait in it.
     FileStat {
         /// Which file.
         file: Handle,
@@ -292,6 +293,15 @@ pub enum Request {
     /// pipe2(2). Reply: the handle of the end to read; that of the end to
     /// write.
     Pipe,
+    /// truncate(2).
+    TruncatePath {
+        /// Where a relative path begins, or [`ROOT`].
+        directory: Handle,
+        /// The path.
+        path: Buffer,
+        /// The new size.
+        size: u64,
+    },
 }
 
 impl Request {
@@ -373,6 +383,9 @@ impl Request {
             }
             Self::Import { token, keep } => Command { op: op::Import, buffer: token, flags: keep.into(), ..c },
             Self::Pipe => Command { op: op::Pipe, ..c },
+            Self::TruncatePath { directory, path, size } => {
+                Command { op: op::TruncatePath, file: directory, buffer: path, offset: size, ..c }
+            }
         }
     }
 
@@ -414,6 +427,7 @@ impl Request {
             op::Import if flags <= 1 => Self::Import { token: buffer, keep: flags == 1 },
             op::Import => return Err(Errno::EINVAL),
             op::Pipe => Self::Pipe,
+            op::TruncatePath => Self::TruncatePath { directory: file, path: buffer, size: offset },
             _ => return Err(Errno::ENOSYS),
         })
     }
@@ -436,7 +450,7 @@ mod tests {
             }
             match Request::decode(&command) {
                 Ok(request) => {
-                    prop_assert!(calm && (1..=28).contains(&op));
+                    prop_assert!(calm && (1..=29).contains(&op));
                     prop_assert_eq!(Request::decode(&request.encode(command.id)), Ok(request));
                 }
                 Err(e) => prop_assert!(e == Errno::ENOSYS || e == Errno::EINVAL),

@@ -7,13 +7,14 @@ use strait_abi::{
 };
 
 use super::{Ahead, OpenFile};
-use crate::{Process, wait::Waiter};
+use crate::{Process, parts::Gather, wait::Waiter};
 
 impl OpenFile {
     /// Refuses reading as read(2) does.
     fn check_readable(&self) -> Result<(), Errno> {
         let flags = self.flags.get();
-        if flags & open::ACCMODE == open::WRONLY || flags & open::PATH != 0 {
+        let reads = matches!(flags & open::ACCMODE, open::RDONLY | open::RDWR);
+        if !reads || flags & open::PATH != 0 {
             Err(Errno::EBADF)
         } else if self.is_directory() {
             Err(Errno::EISDIR)
@@ -128,17 +129,24 @@ impl OpenFile {
         Ok(done)
     }
 
-    /// A read from a pipe, which waits if it `may` and the flags let it.
+    /// A read from a pipe, which waits if it `may` and the flags let it: what is
+    /// there, up to the length of `into`.
     pub fn read_pipe(&self, process: &Process, into: &mut [u8], may: bool) -> Result<usize, Errno> {
         self.check_readable()?;
         let (offset, len) = self.vfs.scratch();
-        let max = into.len().min(len);
+        let mut done = 0;
         loop {
+            let rest = &mut into[done..];
+            let max = rest.len().min(len);
             match self.read_into(process.waiter(), CURRENT, offset, max) {
                 Ok(n) => {
-                    self.vfs.memory().read(offset, into.get_mut(..n).ok_or(Errno::EPROTO)?).ok_or(Errno::EPROTO)?;
-                    return Ok(n);
+                    self.vfs.memory().read(offset, rest.get_mut(..n).ok_or(Errno::EPROTO)?).ok_or(Errno::EPROTO)?;
+                    done += n;
+                    if n < max || done == into.len() {
+                        return Ok(done);
+                    }
                 }
+                Err(_) if done != 0 => return Ok(done),
                 Err(Errno::EAGAIN) if may && self.may_wait() => {
                     self.wait_for(process, u32::from(POLLIN | POLLHUP))?;
                 }
@@ -150,31 +158,51 @@ impl OpenFile {
     /// Refuses writing as write(2) does.
     fn check_writable(&self) -> Result<(), Errno> {
         let flags = self.flags.get();
-        if flags & open::ACCMODE == open::RDONLY || flags & open::PATH != 0 { Err(Errno::EBADF) } else { Ok(()) }
+        let writes = matches!(flags & open::ACCMODE, open::WRONLY | open::RDWR);
+        if writes && flags & open::PATH == 0 { Ok(()) } else { Err(Errno::EBADF) }
     }
 
-    /// write(2).
-    pub fn write(&self, process: &Process, from: &[u8]) -> Result<usize, Errno> {
-        if self.is_pipe() {
-            return self.write_pipe(process, from);
-        }
+    /// write(2), writev(2). What fits into the scratch part is one operation,
+    /// which nobody else's comes between.
+    pub fn write<G: Gather + ?Sized>(&self, process: &Process, from: &G) -> Result<usize, Errno> {
         self.check_writable()?;
-        let append = self.flags.get() & open::APPEND;
         let mut done = 0;
         while done < from.len() {
-            match self.write_once(process.waiter(), self.offset(), &from[done..], append) {
-                Ok((n, behind)) => {
-                    self.position.set(behind);
-                    done += n;
-                    if n == 0 {
-                        break;
-                    }
-                }
+            let buffer = self.stage(from, done)?;
+            match self.write_from(process.waiter(), buffer) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                // All of it, if it may wait.
+                Err(Errno::EAGAIN) if self.may_wait() => self.wait_to_write(process)?,
                 Err(e) if done == 0 => return Err(e),
                 Err(_) => break,
             }
         }
         Ok(done)
+    }
+
+    /// Puts what fits of `from`, behind its first `done` bytes, into the scratch
+    /// part.
+    fn stage<G: Gather + ?Sized>(&self, from: &G, done: usize) -> Result<Buffer, Errno> {
+        let (offset, len) = self.vfs.scratch();
+        let n = (from.len() - done).min(len).min(MAX_IO);
+        from.each(done..done + n, |at, part| self.vfs.memory().write(offset + at, part)).ok_or(Errno::EIO)?;
+        Ok(Buffer { offset: offset as u32, len: n as u32 })
+    }
+
+    /// A write of what lies in the session's memory, where the position is; it
+    /// does not wait for room in a pipe (EAGAIN).
+    pub fn write_from(&self, waiter: &Waiter, from: Buffer) -> Result<usize, Errno> {
+        self.check_writable()?;
+        let append = if self.is_pipe() { 0 } else { self.flags.get() & open::APPEND };
+        let (n, behind) = self.submit(waiter, self.offset(), from, append)?;
+        self.position.set(behind);
+        Ok(n)
+    }
+
+    /// Waits until a pipe has room, or no reader.
+    pub fn wait_to_write(&self, process: &Process) -> Result<(), Errno> {
+        self.wait_for(process, u32::from(POLLOUT | POLLERR))
     }
 
     /// pwrite(2). With O_APPEND at the end, as on Linux.
@@ -189,7 +217,8 @@ impl OpenFile {
         let append = self.flags.get() & open::APPEND;
         let mut done = 0;
         while done < from.len() {
-            match self.write_once(waiter, at.saturating_add(done as u64), &from[done..], append) {
+            let buffer = self.stage(from, done)?;
+            match self.submit(waiter, at.saturating_add(done as u64), buffer, append) {
                 Ok((0, _)) => break,
                 Ok((n, _)) => done += n,
                 Err(e) if done == 0 => return Err(e),
@@ -199,34 +228,15 @@ impl OpenFile {
         Ok(done)
     }
 
-    /// One operation: how many bytes, and the position behind them.
-    fn write_once(&self, waiter: &Waiter, at: u64, from: &[u8], flags: u32) -> Result<(usize, u64), Errno> {
-        let (offset, len) = self.vfs.scratch();
-        let from = &from[..from.len().min(len)];
-        self.vfs.memory().write(offset, from).ok_or(Errno::EIO)?;
-        let buffer = Buffer { offset: offset as u32, len: from.len() as u32 };
-        let reply = self.vfs.call(waiter, Request::Write { file: self.handle()?, flags, offset: at, from: buffer })?;
-        let n = usize::try_from(reply.result).ok().filter(|n| *n <= from.len()).ok_or(Errno::EPROTO)?;
-        Ok((n, reply.extra[0]))
-    }
-
-    /// A write that may wait is complete when all is written; up to PIPE_BUF
-    /// bytes go in one piece, as they do in one operation (the scratch part is
-    /// longer).
-    fn write_pipe(&self, process: &Process, from: &[u8]) -> Result<usize, Errno> {
-        self.check_writable()?;
-        let mut done = 0;
-        while done < from.len() {
-            let rest = &from[done..];
-            match self.write_once(process.waiter(), CURRENT, rest, 0) {
-                Ok((n, _)) => done += n,
-                Err(Errno::EAGAIN) if self.may_wait() => {
-                    self.wait_for(process, u32::from(POLLOUT | POLLERR))?;
-                }
-                Err(e) if done == 0 => return Err(e),
-                Err(_) => break,
-            }
+    /// One operation: how many bytes, and the position behind them. With O_SYNC
+    /// or O_DSYNC they are durable then.
+    fn submit(&self, waiter: &Waiter, at: u64, from: Buffer, flags: u32) -> Result<(usize, u64), Errno> {
+        let file = self.handle()?;
+        let reply = self.vfs.call(waiter, Request::Write { file, flags, offset: at, from })?;
+        let n = usize::try_from(reply.result).ok().filter(|n| *n <= from.len as usize).ok_or(Errno::EPROTO)?;
+        if n != 0 && self.flags.get() & open::DSYNC != 0 && !self.is_pipe() {
+            self.sync(waiter)?;
         }
-        Ok(done)
+        Ok((n, reply.extra[0]))
     }
 }

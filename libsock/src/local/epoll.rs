@@ -21,7 +21,7 @@ use strait_abi::{
     Errno,
     socket::{
         EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLERR, EPOLLET, EPOLLEXCLUSIVE, EPOLLHUP,
-        EPOLLIN, EPOLLONESHOT, EPOLLOUT, EPOLLWAKEUP, O_RDWR, POLLIN, POLLRDNORM,
+        EPOLLIN, EPOLLONESHOT, EPOLLOUT, EPOLLWAKEUP, O_RDWR, POLLIN, POLLNVAL, POLLRDNORM,
     },
     vfs::Stat,
 };
@@ -319,6 +319,9 @@ impl Process {
     pub fn epoll_ctl(&self, epfd: Fd, op: i32, fd: Fd, event: EpollEvent) -> Result<(), Errno> {
         let instance = self.object(epfd)?.shared();
         let object = self.object(fd)?.shared();
+        if object.poll() & POLLNVAL != 0 {
+            return Err(Errno::EBADF);
+        }
         object.watchers().ok_or(Errno::EPERM)?;
         let epoll = instance.as_epoll().ok_or(Errno::EINVAL)?;
         if Rc::ptr_eq(&instance, &object) {

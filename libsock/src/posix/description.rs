@@ -104,7 +104,8 @@ impl Description for Socket {
     }
 
     fn stat(&self, _: &Process) -> Result<Stat, Errno> {
-        Ok(stat_of(mode::SOCKET | 0o777))
+        // No two sockets that are open have one number.
+        Ok(Stat { ino: u64::from(self.handle) + 1, ..stat_of(mode::SOCKET | self.mode.get()) })
     }
 
     fn flags(&self) -> u32 {

@@ -4,14 +4,13 @@ use alloc::rc::Rc;
 
 use strait_abi::{
     Errno,
-    vfs::{AT_FDCWD, AT_SYMLINK_NOFOLLOW, Request, Stat, open},
+    vfs::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, Request, Stat, open},
 };
 
 use crate::{
     Process,
     descriptor::{Fd, Object},
     file::{OpenFile, RawEntry},
-    socket::Socket,
 };
 
 impl Process {
@@ -54,15 +53,10 @@ impl Process {
 
     /// truncate(2).
     pub fn truncate(&self, path: impl AsRef<[u8]>, size: u64) -> Result<(), Errno> {
-        // A FIFO must not be waited for.
-        let fd = self.open(path, open::WRONLY | open::NONBLOCK, 0).map_err(|e| match e {
-            // A socket, or a FIFO that nobody reads.
-            Errno::ENXIO => Errno::EINVAL,
-            e => e,
-        })?;
-        let result = self.ftruncate(fd, size);
-        self.close(fd)?;
-        result
+        let directory = self.directory(AT_FDCWD, path.as_ref())?;
+        let vfs = self.vfs()?;
+        let path = vfs.path(path.as_ref())?;
+        vfs.run(self.waiter(), Request::TruncatePath { directory, path, size })
     }
 
     /// fsync(2).
@@ -95,6 +89,9 @@ impl Process {
 
     /// fstatat(2).
     pub fn fstatat(&self, directory: Fd, path: impl AsRef<[u8]>, flags: u32) -> Result<Stat, Errno> {
+        if path.as_ref().is_empty() && flags & AT_EMPTY_PATH != 0 && self.is_nowhere(directory)? {
+            return self.fstat(directory);
+        }
         let directory = self.directory(directory, path.as_ref())?;
         let vfs = self.vfs()?;
         let path = vfs.path(path.as_ref())?;
@@ -133,72 +130,6 @@ impl Process {
         match self.object(fd)? {
             Object::File(file) => Ok(file),
             _ => Err(Errno::EINVAL),
-        }
-    }
-
-    /// sendfile(2) to a stream socket: up to `count` bytes of the file `from`,
-    /// beginning at `offset`, which is moved on, or without one at the file's
-    /// position. Returns how many; less than `count` at the end of the file,
-    /// or when the socket has no more room. 0 is the end of the file.
-    ///
-    /// The bytes go from the memory shared with `vfs_server` to that shared
-    /// with `net_server` in one copy.
-    pub fn sendfile(&self, to: Fd, from: Fd, offset: Option<&mut u64>, count: usize) -> Result<usize, Errno> {
-        let file = self.regular(from)?;
-        let socket = self.socket_of(to)?;
-        if !socket.is_stream() {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        let mut at = match offset.as_deref() {
-            Some(offset) => *offset,
-            None => file.position(self.waiter())?,
-        };
-        let mut done = 0;
-        while done < count {
-            let room = match self.room_for_file(&socket, count - done, done == 0) {
-                Ok(room) => room,
-                Err(e) if done == 0 => return Err(e),
-                Err(_) => break,
-            };
-            let sent = file.with_bytes(self.waiter(), at, room.min(count - done), |memory, from, n| {
-                socket.send_from(memory, from, n)
-            });
-            match sent {
-                Ok(Some(n)) => {
-                    at += n as u64;
-                    done += n;
-                }
-                Ok(None) => break,
-                Err(e) if done == 0 => return Err(e),
-                Err(_) => break,
-            }
-        }
-        match offset {
-            Some(offset) => *offset = at,
-            None => file.set_position(self.waiter(), at)?,
-        }
-        Ok(done)
-    }
-
-    /// Room in the socket for the next part of a file; asks for more, and
-    /// waits if the socket may wait, when there is none.
-    fn room_for_file(&self, socket: &Socket, rest: usize, first: bool) -> Result<usize, Errno> {
-        let attempt = || match socket.stream_room()? {
-            0 => {
-                let tx = socket.tx.borrow();
-                socket.want(&tx, rest.min(u32::MAX as usize) as u32);
-                match tx.room() {
-                    0 => Err(Errno::EAGAIN),
-                    room => Ok(room as usize),
-                }
-            }
-            room => Ok(room as usize),
-        };
-        match attempt() {
-            Err(Errno::EAGAIN) if first && super::io::may_wait(socket, 0) => {
-                self.until(socket.send_timeout.get(), attempt)
-            }
-            done => done,
         }
     }
 }

@@ -7,7 +7,8 @@ use strait_abi::{
     Address, Errno,
     net::Request,
     session::status,
-    socket::{MSG_DONTWAIT, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_WAITALL},
+    socket::{MSG_DONTWAIT, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_WAITALL, O_RDONLY, O_RDWR, O_WRONLY},
+    vfs::open,
 };
 
 use crate::{
@@ -45,6 +46,18 @@ pub(crate) fn each_part<P: Deref<Target = [u8]>>(
     Ok(done)
 }
 
+/// Whether what a descriptor stands for was opened to read, or to write.
+pub(super) fn may(object: &Object, access: u32) -> bool {
+    let flags = object.description().flags();
+    let mode = flags & open::ACCMODE;
+    flags & open::PATH == 0 && (mode == access || mode == O_RDWR)
+}
+
+/// A read or write of nothing.
+fn check_access(object: &Object, access: u32) -> Result<usize, Errno> {
+    if may(object, access) { Ok(0) } else { Err(Errno::EBADF) }
+}
+
 pub(super) fn may_wait(socket: &Socket, flags: u32) -> bool {
     flags & (MSG_DONTWAIT | MSG_ERRQUEUE) == 0 && socket.flags.may_wait()
 }
@@ -74,7 +87,10 @@ impl Process {
         if parts.len() > MAX_PARTS {
             return Err(Errno::EINVAL);
         }
-        if Scatter::len(parts) == 0 { Ok(0) } else { object.description().readv(self, parts) }
+        if Scatter::len(parts) == 0 {
+            return check_access(&object, O_RDONLY);
+        }
+        object.description().readv(self, parts)
     }
 
     /// writev(2): the parts as one piece; on a datagram socket, one datagram.
@@ -83,7 +99,10 @@ impl Process {
         if parts.len() > MAX_PARTS {
             return Err(Errno::EINVAL);
         }
-        if Gather::len(parts) == 0 { Ok(0) } else { object.description().writev(self, parts) }
+        if Gather::len(parts) == 0 {
+            return check_access(&object, O_WRONLY);
+        }
+        object.description().writev(self, parts)
     }
 
     /// recv(2). Flags: MSG_DONTWAIT, MSG_PEEK, MSG_TRUNC, MSG_WAITALL.

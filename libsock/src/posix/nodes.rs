@@ -217,10 +217,10 @@ impl Process {
 
     /// readlinkat(2).
     pub fn readlinkat(&self, fd: Fd, path: impl AsRef<[u8]>, into: &mut [u8]) -> Result<usize, Errno> {
-        let (directory, vfs) = (self.directory(fd, path.as_ref())?, self.vfs()?);
-        if path.as_ref().is_empty() && fd == AT_FDCWD {
+        if path.as_ref().is_empty() && (fd == AT_FDCWD || self.is_nowhere(fd)?) {
             return Err(Errno::ENOENT);
         }
+        let (directory, vfs) = (self.directory(fd, path.as_ref())?, self.vfs()?);
         let path = vfs.path(path.as_ref())?;
         let fits = into.len().min(PATH_MAX);
         vfs.fetch(self.waiter(), &mut into[..fits], |into| Request::ReadLink { directory, path, into })
@@ -243,19 +243,33 @@ impl Process {
         self.fchmodat(AT_FDCWD, path, mode, 0)
     }
 
-    /// fchmod(2).
+    /// fchmod(2). Of a socket: what bind(2) gives its node. EOPNOTSUPP for what
+    /// is neither.
     pub fn fchmod(&self, fd: Fd, mode: u32) -> Result<(), Errno> {
-        if self.regular(fd)?.flags.get() & open::PATH != 0 {
-            return Err(Errno::EBADF);
+        match self.object(fd)? {
+            Object::File(file) if file.flags.get() & open::PATH != 0 => Err(Errno::EBADF),
+            Object::File(_) => self.fchmodat(fd, b"", mode, AT_EMPTY_PATH),
+            Object::Socket(socket) => {
+                socket.mode.set(mode & mode::PERMISSIONS);
+                Ok(())
+            }
+            Object::Other(_) => Err(Errno::EOPNOTSUPP),
         }
-        self.fchmodat(fd, b"", mode, AT_EMPTY_PATH)
     }
 
     /// fchmodat(2): of the flags, AT_SYMLINK_NOFOLLOW and AT_EMPTY_PATH.
     pub fn fchmodat(&self, directory: Fd, path: impl AsRef<[u8]>, mode: u32, flags: u32) -> Result<(), Errno> {
+        if path.as_ref().is_empty() && flags & AT_EMPTY_PATH != 0 && self.is_nowhere(directory)? {
+            return self.fchmod(directory, mode);
+        }
         let (directory, vfs) = (self.directory(directory, path.as_ref())?, self.vfs()?);
         let (path, mode) = (vfs.path(path.as_ref())?, mode & mode::PERMISSIONS);
         vfs.run(self.waiter(), Request::ChangeMode { directory, path, flags, mode })
+    }
+
+    /// Whether a descriptor stands for something that `vfs_server` does not know.
+    pub(super) fn is_nowhere(&self, fd: Fd) -> Result<bool, Errno> {
+        Ok(fd != AT_FDCWD && !matches!(self.object(fd)?, Object::File(_)))
     }
 
     /// statvfs(3).
@@ -265,7 +279,9 @@ impl Process {
 
     /// fstatvfs(3).
     pub fn fstatvfs(&self, fd: Fd) -> Result<StatVfs, Errno> {
-        self.regular(fd)?;
+        if self.is_nowhere(fd)? {
+            return Ok(StatVfs { bsize: 4096, frsize: 4096, namemax: 255, ..StatVfs::default() });
+        }
         self.statvfs_of(fd, b"", AT_EMPTY_PATH)
     }
 
@@ -299,9 +315,9 @@ impl Process {
 
     /// Makes a socket node for bind(2), and gives the token that proves it to
     /// `net_server`. EEXIST if the name is there.
-    pub(crate) fn socket_token_make(&self, path: &[u8]) -> Result<[u8; TOKEN_BYTES], Errno> {
+    pub(crate) fn socket_token_make(&self, path: &[u8], mode: u32) -> Result<[u8; TOKEN_BYTES], Errno> {
         let (directory, vfs) = (self.directory(AT_FDCWD, path)?, self.vfs()?);
-        let (path, mode) = (vfs.path(path)?, self.masked(0o777));
+        let (path, mode) = (vfs.path(path)?, self.masked(mode));
         let token: Token = vfs.get(self.waiter(), |into| Request::MakeSocket { directory, path, mode, into })?;
         Ok(bytes_of(&token))
     }

@@ -74,7 +74,7 @@ impl Process {
                 Ok(descriptor) => {
                     let description = descriptor.object.description();
                     *timed |= description.timed();
-                    description.poll() & (entry.events | POLLERR | POLLHUP)
+                    description.poll() & (entry.events | POLLERR | POLLHUP | POLLNVAL)
                 }
                 Err(_) => POLLNVAL,
             };
@@ -135,8 +135,8 @@ impl Process {
     }
 }
 
-const SELECT_READ: u16 = POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR;
-const SELECT_WRITE: u16 = POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR;
+const SELECT_READ: u16 = POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR | POLLNVAL;
+const SELECT_WRITE: u16 = POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR | POLLNVAL;
 
 /// How many descriptors a [`FdSet`] can hold.
 pub const FD_SETSIZE: usize = 1024;

@@ -350,8 +350,8 @@ fn an_open_file_is_shared_with_another_process() {
 #[test]
 fn tokens_for_socket_nodes() {
     let (_, p, q) = processes();
-    let bind = p.socket_token_make(b"/tmp/s").unwrap();
-    assert_eq!(p.socket_token_make(b"/tmp/s"), Err(Errno::EEXIST));
+    let bind = p.socket_token_make(b"/tmp/s", 0o777).unwrap();
+    assert_eq!(p.socket_token_make(b"/tmp/s", 0o777), Err(Errno::EEXIST));
     let connect = p.socket_token(b"/tmp/s").unwrap();
     assert_eq!((bind[8..16] == connect[8..16], bind == connect), (true, false));
     assert_eq!(q.socket_token(b"/tmp/s"), Err(Errno::EACCES));

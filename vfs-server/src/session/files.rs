@@ -23,14 +23,13 @@ impl Session {
             return Err(Errno::EISDIR);
         }
         let window = self.window(into)?;
-        let (n, behind) = match (file.pipe, file.place) {
-            (Some((pipe, _)), _) => (shared.files.pipes.read(pipe, window)?, 0),
-            (None, Some(place)) => {
+        let (n, behind) = match file.pipe {
+            Some(end) => (shared.files.pipes.read(end.pipe, window)?, 0),
+            None => {
                 let at = position(&file, offset)?;
-                let n = shared.tree.read(place, at, window)?;
+                let n = shared.tree.read(file.place, at, window)?;
                 (n, at + n as u64)
             }
-            (None, None) => return Err(Errno::EBADF),
         };
         if offset == CURRENT {
             shared.files.get_mut(id)?.position = behind;
@@ -57,22 +56,21 @@ impl Session {
         }
         let caller = self.caller(shared);
         let mut window = self.window(from)?;
-        let (n, behind) = match (file.pipe, file.place) {
-            (Some((pipe, _)), _) => (shared.files.pipes.write(pipe, window, caller.payer)?, 0),
-            (None, Some(place)) => {
+        let (n, behind) = match file.pipe {
+            Some(end) => (shared.files.pipes.write(end.pipe, window, caller.payer)?, 0),
+            None => {
                 let at = match flags & open::APPEND {
                     0 => position(&file, offset)?,
-                    _ => shared.tree.stat(place)?.size,
+                    _ => shared.tree.stat(file.place)?.size,
                 };
                 let room = i64::MAX as u64 - at;
                 if room == 0 && !window.is_empty() {
                     return Err(Errno::EFBIG);
                 }
                 window = window.cut(usize::try_from(room).unwrap_or(usize::MAX));
-                let n = shared.tree.write(&caller, place, at, window)?;
+                let n = shared.tree.write(&caller, file.place, at, window)?;
                 (n, at + n as u64)
             }
-            (None, None) => return Err(Errno::EBADF),
         };
         if offset == CURRENT {
             shared.files.get_mut(id)?.position = behind;
@@ -84,26 +82,27 @@ impl Session {
     pub(super) fn seek(&mut self, shared: &mut Shared, handle: Handle, offset: u64, whence: u32) -> Outcome {
         let id = self.id(handle)?;
         let file = *shared.files.get(id)?;
-        let Some(place) = file.place.filter(|_| file.pipe.is_none()) else { return Err(Errno::ESPIPE) };
+        if file.pipe.is_some() {
+            return Err(Errno::ESPIPE);
+        }
         let base = match whence {
             seek::SET => 0,
             seek::CUR => file.position,
-            seek::END => shared.tree.stat(place)?.size,
+            seek::END => shared.tree.stat(file.place)?.size,
             _ => return Err(Errno::EINVAL),
         };
         let to = base.checked_add_signed(offset as i64).ok_or(Errno::EINVAL)?;
-        let result = i64::try_from(to).map_err(|_| Errno::EOVERFLOW)?;
+        let result = i64::try_from(to).map_err(|_| Errno::EINVAL)?;
         shared.files.get_mut(id)?.position = to;
         Ok((result, [0; 2]))
     }
 
     pub(super) fn truncate(&mut self, shared: &mut Shared, handle: Handle, size: u64) -> Outcome {
         let file = self.file(shared, handle)?;
-        let Some(place) = file.place.filter(|_| file.pipe.is_none()) else { return Err(Errno::EINVAL) };
-        if !file.writable || i64::try_from(size).is_err() {
+        if file.pipe.is_some() || !file.writable || i64::try_from(size).is_err() {
             return Err(Errno::EINVAL);
         }
-        shared.tree.truncate(&self.caller(shared), place, size)?;
+        shared.tree.truncate(&self.caller(shared), file.place, size)?;
         DONE
     }
 
@@ -111,13 +110,15 @@ impl Session {
         let window = self.window(into)?;
         let id = self.id(handle)?;
         let file = *shared.files.get(id)?;
-        let directory = file.place.filter(|_| file.is_directory).ok_or(Errno::ENOTDIR)?;
+        if !file.is_directory {
+            return Err(Errno::ENOTDIR);
+        }
         if !file.readable {
             return Err(Errno::EBADF);
         }
         let from_here = if from == CURRENT { file.position } else { from };
         let (mut used, mut next, mut result) = (0, from_here, Ok(()));
-        shared.tree.list(directory, from_here, &mut |entry| {
+        shared.tree.list(file.place, from_here, &mut |entry| {
             let len = EntryHeader::record(entry.name.len());
             if len > window.len() - used {
                 result = if used == 0 { Err(Errno::EINVAL) } else { Ok(()) };
@@ -147,7 +148,8 @@ impl Session {
 
     pub(super) fn pipe(&mut self, shared: &mut Shared) -> Outcome {
         self.check_free(2)?;
-        let (read, write) = shared.files.make_pipe();
+        let caller = self.caller(shared);
+        let (read, write) = shared.files.make_pipe(&mut shared.tree, &caller)?;
         let read = self.add_handle(shared, read)?;
         let write = self.add_handle(shared, write)?;
         Ok((read.into(), [write.into(), 0]))
@@ -211,5 +213,5 @@ fn position(file: &OpenFile, offset: u64) -> Result<u64, Errno> {
 /// What [`CONSTANT`] says of what was opened.
 pub(super) fn constant(shared: &Shared, file: &OpenFile, mode: u32) -> u64 {
     let regular = mode & mode::FORMAT == mode::REGULAR;
-    if regular && file.place.is_some_and(|p| shared.tree.is_constant(p)) { CONSTANT } else { 0 }
+    if regular && shared.tree.is_constant(file.place) { CONSTANT } else { 0 }
 }

@@ -50,7 +50,10 @@ impl Session {
             handle => {
                 let file = self.file(shared, handle)?;
                 // What AT_EMPTY_PATH is for need be no directory.
-                file.place.filter(|_| file.is_directory || bytes.is_empty()).ok_or(Errno::ENOTDIR)?
+                if !file.is_directory && !bytes.is_empty() {
+                    return Err(Errno::ENOTDIR);
+                }
+                file.place
             }
         };
         Ok(Path { bytes, start })
@@ -109,7 +112,11 @@ impl Session {
                 if window.is_empty() {
                     return Err(Errno::EINVAL);
                 }
-                let target = shared.tree.read_link(place)?;
+                let target = shared.tree.read_link(place).map_err(|e| match e {
+                    // Linux: there is no such link.
+                    Errno::EINVAL if path.len == 0 => Errno::ENOENT,
+                    e => e,
+                })?;
                 let target = &target[..target.len().min(window.len())];
                 window.write(0, target)?;
                 Ok((target.len() as i64, [0; 2]))
@@ -119,7 +126,10 @@ impl Session {
                     ROOT => shared.tree.root(),
                     handle => {
                         let file = self.file(shared, handle)?;
-                        file.place.filter(|_| file.is_directory).ok_or(Errno::ENOTDIR)?
+                        if !file.is_directory {
+                            return Err(Errno::ENOTDIR);
+                        }
+                        file.place
                     }
                 };
                 let path = shared.tree.path_of(place)?;
@@ -185,6 +195,19 @@ impl Session {
                 let path = self.path(shared, directory, path)?;
                 let new = New { mode: mode::SYMLINK | 0o777, target: &target };
                 shared.tree.make(&caller, path.start, &path.bytes, new)?;
+            }
+            Request::TruncatePath { directory, path, size } => {
+                if i64::try_from(size).is_err() {
+                    return Err(Errno::EINVAL);
+                }
+                let place = self.find(shared, directory, path, 0, Links::Follow)?;
+                match shared.tree.stat(place)?.mode & mode::FORMAT {
+                    mode::REGULAR => {}
+                    mode::DIRECTORY => return Err(Errno::EISDIR),
+                    _ => return Err(Errno::EINVAL),
+                }
+                shared.tree.check(&caller, place, Rights::WRITE)?;
+                shared.tree.truncate(&caller, place, size)?;
             }
             Request::Link { directory, path, to_directory, to, flags } => {
                 only(flags, AT_SYMLINK_FOLLOW)?;

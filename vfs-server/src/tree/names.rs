@@ -57,8 +57,18 @@ impl Tree {
         if place.mount != resolved.parent.mount {
             return Err(Errno::EXDEV);
         }
+        let stat = self.stat(place)?;
+        // Linux, protected_hardlinks: who could not use the file does not keep it
+        // in being.
+        let safe = stat.mode & mode::FORMAT == mode::REGULAR
+            && stat.mode & mode::SETUID == 0
+            && stat.mode & (mode::SETGID | 0o010) != mode::SETGID | 0o010
+            && caller.check(&stat, Rights::READ.and(Rights::WRITE)).is_ok();
+        if !safe && !caller.owns(&stat) {
+            return Err(Errno::EPERM);
+        }
         let name = self.new_name(caller, &resolved, false)?;
-        if self.is_directory(place)? {
+        if stat.mode & mode::FORMAT == mode::DIRECTORY {
             return Err(Errno::EPERM);
         }
         self.fs(place).link(caller, place.node, resolved.parent.node, name)
@@ -130,6 +140,9 @@ impl Tree {
             && self.is_within(from.parent, over)?
         {
             return Err(Errno::ENOTEMPTY);
+        }
+        if to.found == Some(file) {
+            return Ok(());
         }
         let (_, stat) = self.removable(caller, &from, file)?;
         if let Some(over) = to.found {

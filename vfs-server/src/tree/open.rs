@@ -33,11 +33,15 @@ impl Tree {
     ) -> Result<Opened, Errno> {
         let has = |flag| flags & flag == flag;
         let writing = flags & open::ACCMODE != open::RDONLY;
-        if flags & !open::ALL != 0 || has(open::ACCMODE) || has(open::CREAT | open::DIRECTORY) {
-            return Err(Errno::EINVAL);
-        }
+        // Linux: what is no flag is ignored.
         if has(open::PATH) {
             return self.open_path(caller, start, path, flags);
+        }
+        if has(open::TMPFILE | open::DIRECTORY) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if has(open::CREAT | open::DIRECTORY) || has(open::DIRECT) {
+            return Err(Errno::EINVAL);
         }
         let links = match () {
             () if has(open::CREAT | open::EXCL) => Links::Keep,
@@ -62,9 +66,8 @@ impl Tree {
             return Err(Errno::EEXIST);
         }
         let format = self.stat(place)?.mode & mode::FORMAT;
-        let is_directory = format == mode::DIRECTORY;
         match format {
-            mode::DIRECTORY if writing || has(open::CREAT) => return Err(Errno::EISDIR),
+            mode::DIRECTORY if writing || has(open::CREAT) || has(open::TRUNC) => return Err(Errno::EISDIR),
             mode::DIRECTORY => {}
             _ if resolved.slash || has(open::DIRECTORY) => return Err(Errno::ENOTDIR),
             mode::SYMLINK => return Err(Errno::ELOOP),
@@ -78,11 +81,13 @@ impl Tree {
             rights = rights.and(Rights::WRITE);
         }
         let mut stat = self.check(caller, place, rights)?;
-        if format == mode::SOCKET {
-            return Err(Errno::ENXIO);
+        if has(open::NOATIME) && !caller.owns(&stat) {
+            return Err(Errno::EPERM);
         }
-        if has(open::TRUNC) && is_directory {
-            return Err(Errno::EISDIR);
+        match format {
+            mode::SOCKET => return Err(Errno::ENXIO),
+            mode::FIFO if has(open::ACCMODE) => return Err(Errno::EINVAL),
+            _ => {}
         }
         if has(open::TRUNC) && format == mode::REGULAR {
             self.truncate(caller, place, 0)?;

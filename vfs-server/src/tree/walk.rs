@@ -14,6 +14,10 @@ use crate::identity::{Caller, Rights};
 /// Most symbolic links on one way, as on Linux.
 const MAX_LINKS: u32 = 40;
 
+/// Most steps on one way, with all symbolic links: a path without links never has
+/// as many.
+const MAX_STEPS: u32 = 4096;
+
 /// What becomes of a symbolic link at the end of the path. Links before the end
 /// are always followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,9 +68,8 @@ impl Tree {
         Ok(found)
     }
 
-    /// Goes along `path`, which has at most [`PATH_MAX`] bytes, and with all
-    /// symbolic links [`MAX_LINKS`] times as many. The last part need not be
-    /// there.
+    /// Goes along `path`, which has at most [`PATH_MAX`] bytes, in at most
+    /// [`MAX_STEPS`] steps (ELOOP). The last part need not be there.
     pub fn walk(&mut self, caller: &Caller, start: Place, path: &[u8], links: Links) -> Result<Resolved, Errno> {
         if path.is_empty() {
             return Err(Errno::ENOENT);
@@ -78,13 +81,17 @@ impl Tree {
             return Err(Errno::EINVAL);
         }
         let mut rest = Cow::Borrowed(path);
-        let (mut at, mut followed) = (0, 0);
+        let (mut at, mut followed, mut steps) = (0, 0, 0);
         let mut here = if path[0] == b'/' { self.root() } else { start };
         loop {
             at += rest[at..].iter().take_while(|&&b| b == b'/').count();
             let len = rest[at..].iter().take_while(|&&b| b != b'/').count();
             if len == 0 {
                 return Ok(Resolved { parent: here, last: Last::Root, slash: false, found: Some(here) });
+            }
+            steps += 1;
+            if steps > MAX_STEPS {
+                return Err(Errno::ELOOP);
             }
             let end = at + len;
             let is_last = rest[end..].iter().all(|&b| b == b'/');

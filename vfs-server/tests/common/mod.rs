@@ -7,7 +7,7 @@ use strait_abi::{
     Errno,
     vfs::{
         AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, Buffer, COUNTERS_BYTES, Command, Completion, Counters, DATA, ENTRIES,
-        EntryHeader, ROOT, Receiver, Request, STAT_BYTES, Sender, Stat, VERSION, VfsRegion, token,
+        EntryHeader, ROOT, Receiver, Request, STAT_BYTES, Sender, Stat, VERSION, VfsRegion, readiness::split, token,
     },
 };
 use strait_pd::{Channel, ChannelConfig, ChannelSet, Component, Config, Environment, Message, Pd, PdRef, RegionConfig};
@@ -389,8 +389,9 @@ impl Client {
         counters
     }
 
+    /// The bits of a pipe's readiness.
     pub fn readiness(&self, file: i64) -> u32 {
-        self.region.readiness(file as u32).unwrap().load(std::sync::atomic::Ordering::Relaxed)
+        split(self.region.readiness(file as u32).unwrap().load(std::sync::atomic::Ordering::Relaxed)).0
     }
 }
 
