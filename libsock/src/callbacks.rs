@@ -121,11 +121,13 @@ enum Call {
     Disconnected(Reason),
 }
 
+/// A callback that is due.
+type Due = fn(&Socket, u32, &mut Told) -> Option<Call>;
+
 /// The order in which callbacks of one socket are made. Each looks at one status,
 /// which was read before anything else: what the server writes meanwhile comes
 /// with the next event, or an end would overtake data.
-const ORDER: [fn(&Socket, u32, &mut Told) -> Option<Call>; 8] =
-    [connected, urgent, newconn, received, end_of_file, failed, room, ended];
+const ORDER: [Due; 8] = [connected, urgent, newconn, received, end_of_file, failed, room, ended];
 
 /// Does what the server asks for; the status. Rings that are elsewhere come here
 /// if there is something in them: whoever has callbacks wants it.
