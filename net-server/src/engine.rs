@@ -99,9 +99,7 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
                     families.get(family).relisten(core, id);
                 }
                 None => {
-                    let queue =
-                        ConnectionQueue { backlog, incomplete: Default::default(), complete: Default::default() };
-                    core.sockets[id].queue = Some(queue);
+                    core.sockets[id].queue = Some(ConnectionQueue { backlog, complete: Default::default() });
                     if let Err(errno) = families.get(family).listen(core, id) {
                         core.sockets[id].queue = None;
                         return Err(errno);

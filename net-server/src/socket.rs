@@ -134,12 +134,11 @@ impl Rings {
     }
 }
 
-/// Connections on their way to accept(2): one design for all families.
+/// Connections on their way to accept(2): one design for all families. Those that
+/// do not stand yet are no sockets: a family that has such keeps them itself.
 pub struct ConnectionQueue {
     /// As listen(2) said.
     pub backlog: u32,
-    /// Connections whose handshake goes on, in the order of their beginning.
-    pub incomplete: VecDeque<SocketId>,
     /// Connections that can be accepted.
     pub complete: VecDeque<SocketId>,
 }
@@ -149,19 +148,6 @@ impl ConnectionQueue {
     /// outside (Linux: full when there are more than the backlog).
     pub fn full(&self) -> bool {
         self.complete.len() as u64 > u64::from(self.backlog)
-    }
-
-    /// Whether as many handshakes go on as may.
-    pub fn busy(&self) -> bool {
-        self.incomplete.len() as u64 > u64::from(self.backlog.max(8))
-    }
-
-    /// A handshake ended, well or not.
-    pub fn leave(&mut self, id: SocketId) {
-        // Most end in the order in which they began.
-        if let Some(at) = self.incomplete.iter().position(|i| *i == id) {
-            self.incomplete.remove(at);
-        }
     }
 }
 

@@ -37,7 +37,7 @@ use self::{
     options::{IpOptions, TcpOptions},
     ports::{Hold, Ports, Sharing},
     raw::Raw,
-    tcp::Tcp,
+    tcp::{Marks, Tcp},
     udp::Udp,
 };
 use crate::{
@@ -94,6 +94,14 @@ impl Endpoint {
             shut: (false, false),
             dirty: false,
         }
+    }
+}
+
+impl Endpoint {
+    /// What its options put into segments of either version.
+    fn marks(&self, v4: bool) -> Marks {
+        let (tos, hops) = if v4 { (self.ip.tos, self.ip.ttl) } else { (self.ip.class, self.hops) };
+        Marks { tos, hops, segment: self.tcp.max_segment, ..Marks::default() }
     }
 }
 
@@ -545,7 +553,7 @@ impl Family for Inet {
     }
 
     fn tick(&mut self, core: &mut Core) {
-        self.tcp.tick(core.now);
+        self.tcp.tick(&mut self.shared, core);
         for ip in core::mem::take(&mut core.links.unreachable) {
             self.tcp.unreachable(&mut self.shared, core, ip);
         }

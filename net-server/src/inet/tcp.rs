@@ -8,6 +8,7 @@
 //! connections, and telling why a connection ended.
 
 mod device;
+mod handshake;
 mod held;
 mod input;
 mod options;
@@ -29,26 +30,16 @@ use smoltcp::{
 };
 use strait_abi::{Errno, heap, session::status, socket as c};
 
+use self::{device::Wire, handshake::Handshakes, held::Held, options::Watch, time_wait::TimeWait, urgent::Urgent};
 pub use self::{
-    device::{LastSent, Probe},
+    device::{LastSent, Marks, Probe},
     options::INFO_BYTES,
-};
-use self::{
-    device::{Marks, Wire},
-    held::Held,
-    options::Watch,
-    time_wait::TimeWait,
-    urgent::Urgent,
 };
 use super::{
     Endpoint, Shared, checksum, ip,
     ports::{Hold, Sharing},
 };
-use crate::{
-    core::Core,
-    hash::{Keyed, keyed},
-    socket::SocketId,
-};
+use crate::{core::Core, hash::Keyed, socket::SocketId};
 
 /// Private buffers of a connection, in bytes, for each direction: the receive
 /// window, and what may be sent but not acknowledged. Beyond them data waits in
@@ -57,11 +48,9 @@ const BUFFER: usize = 32 * 1024;
 const _: () = assert!(2 * BUFFER + size_of::<SocketStorage<'_>>() < heap::CONNECTION as usize - 1024);
 /// Packets that one connection may send in one turn.
 const BURST: usize = 64;
-/// How long a peer may take to answer a SYN (Linux: 6 retries), a SYN+ACK (5
-/// retries), data (15 retries), data of a closed socket (8 retries). In
-/// milliseconds.
+/// How long a peer may take to answer a SYN (Linux: 6 retries), data (15
+/// retries), data of a closed socket (8 retries). In milliseconds.
 const CONNECT_TIMEOUT: u64 = 127_000;
-const ACCEPT_TIMEOUT: u64 = 63_000;
 const DATA_TIMEOUT: u64 = 924_600;
 const ORPHAN_TIMEOUT: u64 = 100_000;
 /// How long a closed socket waits for its peer to take data or to send its FIN
@@ -73,8 +62,8 @@ const LAZY_PAGES: u32 = 2;
 /// How long a closed socket may make no headway when its session has no
 /// connection left for a new one, in nanoseconds.
 const STALLED: u64 = 5_000_000_000;
-/// What a handshake is granted while others wait, in nanoseconds.
-const HANDSHAKE: u64 = 500_000_000;
+/// How long nobody looks for such again when there was none, in nanoseconds.
+const SEARCH: u64 = 10_000_000;
 const TCP: u16 = c::IPPROTO_TCP as u16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,10 +100,7 @@ struct Connection {
     set: SocketSet<'static>,
     handle: SocketHandle,
     tuple: Tuple,
-    /// Added to smoltcp's sequence numbers on the wire.
-    isn: u32,
-    began: u64,
-    /// Whose queue counts it as incomplete.
+    /// Whose queue it comes to, as soon as it stands.
     listener: Option<SocketId>,
     connected: bool,
     /// shutdown(2) for reading.
@@ -152,6 +138,9 @@ pub struct Tcp {
     connections: Slab<Connection>,
     by_tuple: HashMap<Tuple, usize, Keyed>,
     held: Held,
+    handshakes: Handshakes,
+    /// When closed connections that make no headway are looked for again.
+    search_at: u64,
     /// The connection found last: most segments follow one of theirs.
     last: usize,
     nobody: SocketSet<'static>,
@@ -181,6 +170,8 @@ impl Tcp {
             // While it is half empty it is tidied up in place, and never grows.
             by_tuple: HashMap::with_capacity_and_hasher(2 * most, Keyed::default()),
             held: Held::new(),
+            handshakes: Handshakes::new(),
+            search_at: 0,
             last: 0,
             nobody: SocketSet::new(vec![]),
             time_wait: TimeWait::new(),
@@ -191,9 +182,17 @@ impl Tcp {
         }
     }
 
-    /// A connection for `socket`, closed as yet. ENOBUFS if its session has too
+    /// A connection for `socket`, closed as yet, that will begin with the sequence
+    /// number `first`. ENOBUFS if its session has too
     /// many.
-    fn add(&mut self, shared: &mut Shared, core: &mut Core, socket: SocketId, tuple: Tuple) -> Result<usize, Errno> {
+    fn add(
+        &mut self,
+        shared: &mut Shared,
+        core: &mut Core,
+        socket: SocketId,
+        tuple: Tuple,
+        first: u32,
+    ) -> Result<usize, Errno> {
         if self.by_tuple.contains_key(&tuple) || self.time_wait.get(&tuple, core.now).is_some() {
             return Err(Errno::EADDRNOTAVAIL);
         }
@@ -202,10 +201,6 @@ impl Tcp {
         let tcp = Socket::new(buffer()?, buffer()?);
         let mut set = SocketSet::new(vec![SocketStorage::EMPTY]);
         let handle = set.add(tcp);
-        // RFC 6528: a clock of 4 µs, and a function that only we can compute.
-        let ((a, p), (b, q)) = (words(tuple.local), words(tuple.remote));
-        let words = [a as u64, (a >> 64) as u64, b as u64, (b >> 64) as u64, u64::from(p) << 16 | u64::from(q)];
-        let isn = (keyed(self.key, &words) as u32).wrapping_add((core.now / 4000) as u32);
         core.counters.buffer_bytes += 2 * BUFFER as u64;
         core.sessions[session].connections += 1;
         let index = self.connections.insert(Connection {
@@ -214,8 +209,6 @@ impl Tcp {
             set,
             handle,
             tuple,
-            isn,
-            began: core.now,
             listener: None,
             connected: false,
             shut_read: false,
@@ -224,7 +217,7 @@ impl Tcp {
             reset: false,
             late: false,
             last: LastSent::default(),
-            marks: Marks::default(),
+            marks: Marks { first, ..Marks::default() },
             watch: Watch::new(core.now),
             urgent: Urgent::default(),
             queued: u64::MAX,
@@ -239,17 +232,34 @@ impl Tcp {
     /// a closed one ends that its peer holds up (Linux: tcp_max_orphans).
     fn make_room(&mut self, shared: &mut Shared, core: &mut Core, session: usize) -> Result<(), Errno> {
         let owner = &core.sessions[session];
-        if owner.connections < owner.most_connections {
-            return Ok(());
+        if owner.connections >= owner.most_connections {
+            let index = self.stalled(core, session).ok_or(Errno::ENOBUFS)?;
+            self.abort(shared, core, index);
+        }
+        Ok(())
+    }
+
+    /// Whether [`make_room`](Self::make_room) can.
+    fn may_add(&mut self, core: &Core, session: usize) -> bool {
+        let owner = &core.sessions[session];
+        owner.connections < owner.most_connections || self.stalled(core, session).is_some()
+    }
+
+    /// The closed connection of a session that has made no headway for the
+    /// longest time.
+    fn stalled(&mut self, core: &Core, session: usize) -> Option<usize> {
+        if core.now < self.search_at {
+            return None;
         }
         let stalled = |c: &Connection| {
             let since = c.give_up.filter(|_| c.session == session)?.0 - PATIENCE;
             (core.now - since >= STALLED).then_some(since)
         };
         let oldest = self.connections.iter().filter_map(|(index, c)| Some((stalled(c)?, index))).min();
-        let (_, index) = oldest.ok_or(Errno::ENOBUFS)?;
-        self.abort(shared, core, index);
-        Ok(())
+        if oldest.is_none() {
+            self.search_at = core.now + SEARCH;
+        }
+        oldest.map(|(_, index)| index)
     }
 
     /// The connection is over. What is left of the socket stays until its
@@ -260,9 +270,6 @@ impl Tcp {
         core.counters.buffer_bytes -= 2 * BUFFER as u64;
         core.sessions[connection.session].connections -= 1;
         self.by_tuple.remove(&connection.tuple);
-        if let Some(queue) = connection.listener.and_then(|l| core.queue(l)) {
-            queue.leave(connection.socket);
-        }
         let Some(socket) = core.sockets.get(connection.socket) else { return };
         let (open, state) = (socket.open && connection.listener.is_none(), socket.state);
         if open {
@@ -320,7 +327,9 @@ impl Tcp {
         }
         let state = core.sockets[id].state;
         let local = SocketAddr::new(source, shared.endpoints[state].local.map_or(0, |l| l.port()));
-        let index = self.add(shared, core, id, Tuple { local, remote })?;
+        let tuple = Tuple { local, remote };
+        let first = self.first_number(&tuple, core.now);
+        let index = self.add(shared, core, id, tuple, first)?;
         let endpoint = &mut shared.endpoints[state];
         endpoint.local = Some(local);
         endpoint.peer = Some(remote);
@@ -372,7 +381,7 @@ impl Tcp {
     pub fn close(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) {
         if core.sockets[id].queue.is_some() {
             // (Those that were complete are closed by the engine.)
-            self.reset_begun(shared, core, id);
+            self.handshakes.forget(id);
         }
         let state = core.sockets[id].state;
         let Some(index) = shared.endpoints[state].connection else {
@@ -425,7 +434,7 @@ impl Tcp {
 
     /// Ends a listener: those that it has not accepted are reset.
     fn unlisten(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) {
-        self.reset_begun(shared, core, id);
+        self.handshakes.forget(id);
         let Some(queue) = core.sockets[id].queue.take() else { return };
         for connection in queue.complete {
             core.sockets[connection].open = false;
@@ -434,15 +443,6 @@ impl Tcp {
         }
         if let Some(local) = shared.endpoints[core.sockets[id].state].local {
             shared.ports.unlisten(TCP, local.port(), id);
-        }
-    }
-
-    /// Resets the connections whose handshake with a listener goes on.
-    fn reset_begun(&mut self, shared: &mut Shared, core: &mut Core, listener: SocketId) {
-        let begun: Vec<usize> =
-            self.connections.iter().filter(|(_, c)| c.listener == Some(listener)).map(|(i, _)| i).collect();
-        for index in begun {
-            self.abort(shared, core, index);
         }
     }
 
@@ -485,13 +485,15 @@ impl Tcp {
 
     /// See [`Family::deadline`](crate::family::Family::deadline).
     pub fn deadline(&self) -> Option<u64> {
-        self.timers.first().map(|(at, _)| *at)
+        let at = self.timers.first().map_or(u64::MAX, |(at, _)| *at).min(self.handshakes.deadline());
+        (at != u64::MAX).then_some(at)
     }
 
     /// See [`Family::tick`](crate::family::Family::tick).
-    pub fn tick(&mut self, now: u64) {
+    pub fn tick(&mut self, shared: &mut Shared, core: &mut Core) {
+        self.repeat(shared, core);
         while let Some(&(at, index)) = self.timers.first()
-            && at <= now
+            && at <= core.now
         {
             self.timers.pop_first();
             self.connections[index].queued = u64::MAX;

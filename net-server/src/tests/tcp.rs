@@ -1,15 +1,17 @@
 extern crate std;
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::{vec, vec::Vec};
 
 use smoltcp::{
     iface::SocketHandle,
     socket::tcp::{Socket, SocketBuffer, State},
+    wire::{TcpPacket, TcpSeqNumber},
 };
 use strait_abi::{Address, Errno, net::Request, session::status, socket as c};
 
 use super::world::{ClientSocket, PEER_IP, SERVER_IP, World};
+use crate::inet::{checksum, ip};
 
 pub fn server_addr(port: u16) -> SocketAddr {
     SocketAddr::from((SERVER_IP, port))
@@ -220,37 +222,136 @@ fn beyond_the_backlog_a_syn_is_dropped_not_reset() {
     w.call(&Request::Close { socket: listener }).unwrap();
 }
 
+/// A SYN from a host that answers nothing: our answers go nowhere.
+fn stray_syn(source: [u8; 4], port: u16, options: &[u8]) -> Vec<u8> {
+    let len = 20 + options.len();
+    let mut p = vec![0; 20 + len];
+    ip::write_header(&mut p, IpAddr::from(source), IpAddr::from(SERVER_IP), 6.into(), 64);
+    let mut tcp = TcpPacket::new_unchecked(&mut p[20..]);
+    tcp.set_src_port(port);
+    tcp.set_dst_port(9);
+    tcp.set_header_len(len as u8);
+    tcp.set_syn(true);
+    tcp.set_window_len(65_535);
+    tcp.options_mut().copy_from_slice(options);
+    let sum = checksum::transport(&p);
+    TcpPacket::new_unchecked(&mut p[20..]).set_checksum(sum);
+    [&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 3, 8, 0][..], &p].concat()
+}
+
 #[test]
-fn a_flood_of_syns_keeps_nobody_out_for_long() {
-    let mut w = World::new();
-    let listener = listen(&mut w, 9, 16);
-    // From hosts that answer nothing: our SYN+ACKs go nowhere.
-    let mut syn = Vec::from([2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 3, 8, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0]);
-    syn.extend([10, 9, 9, 9, 10, 0, 2, 15, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 255, 255, 0, 0, 0, 0]);
-    let sum = |bytes: &[u8]| {
-        let s = bytes.chunks(2).fold(0u32, |s, c| s + u32::from(u16::from_be_bytes([c[0], c[1]])));
-        !(((s & 0xffff) + (s >> 16)) as u16)
-    };
-    let head = sum(&syn[14..34]).to_be_bytes();
-    syn[24..26].copy_from_slice(&head);
-    for port in 1000..3000u16 {
-        let mut f = syn.clone();
-        f[34..36].copy_from_slice(&port.to_be_bytes());
-        let mut pseudo = f[26..].to_vec();
-        pseudo.extend([0, 6, 0, 20]);
-        let check = sum(&pseudo).to_be_bytes();
-        f[50..52].copy_from_slice(&check);
-        w.inject(&f);
-        if port % 50 == 0 {
-            w.step(1000);
+fn a_flood_of_syns_keeps_nobody_out() {
+    let mut w = World::with_session(64 * 1024);
+    let listener = listen(&mut w, 9, 4);
+    let held = w.counters();
+    let mut sent = 0;
+    let mut flood = |w: &mut World| {
+        for _ in 0..200 {
+            sent += 1;
+            w.inject(&stray_syn([10, 9, (sent / 50_000) as u8, 9], 1000 + (sent % 50_000) as u16, &[]));
         }
+    };
+    for i in 0..10 {
+        flood(&mut w);
+        w.step(1000);
+        // The peer's SYN in the middle of it.
+        let h = dial(&mut w, 40_000 + i, 9);
+        for _ in 0..5 {
+            flood(&mut w);
+            w.step(1_000_000);
+        }
+        let (mut s, _) = accept(&mut w, listener);
+        assert_eq!(w.peer.sockets.get::<Socket>(h).state(), State::Established);
+        w.peer.sockets.get_mut::<Socket>(h).send_slice(&pattern(0, 5000)).unwrap();
+        let mut got = vec![];
+        w.until(100, |w| {
+            read(w, &mut s, &mut got);
+            got.len() == 5000
+        });
+        assert!(got == pattern(0, 5000));
+        write(&mut w, &mut s, b"answer");
+        w.until(100, |w| w.peer.sockets.get::<Socket>(h).recv_queue() == 6);
+        w.peer.sockets.get_mut::<Socket>(h).abort();
+        w.step(1_000_000);
+        w.step(1_000_000);
+        w.call(&Request::Close { socket: s.handle }).unwrap();
     }
-    assert!(w.counters().sockets_all < 30);
-    w.step(600_000_000);
+    assert!(sent > 10_000);
+    let c = w.counters();
+    assert_eq!((c.sockets_all, c.buffer_bytes), (held.sockets_all, held.buffer_bytes));
+    // What nobody answered is repeated a few times, and then forgotten.
+    w.elapse(70_000);
+    let before = w.counters().tx_frames;
+    w.elapse(70_000);
+    assert_eq!(w.counters().tx_frames, before);
+}
+
+/// The options of the SYN that answers one with these, in a flood or not.
+fn answered(w: &mut World, port: u16, options: &[u8]) -> Vec<u8> {
+    w.take_frames();
+    w.inject(&stray_syn(PEER_IP, port, options));
+    let frames = w.take_frames();
+    let answer = frames.iter().find(|f| f[23] == 6 && f[47] & 0x12 == 0x12).expect("an answer");
+    answer[54..34 + usize::from(answer[46] >> 4) * 4].to_vec()
+}
+
+#[test]
+fn answers_offer_what_the_connection_keeps_to() {
+    let mut w = World::new();
+    listen(&mut w, 9, 4);
+    // The neighbour is known.
     let h = dial(&mut w, 40_000, 9);
-    w.until(10, |w| w.status(listener) & status::IN != 0);
-    accept(&mut w, listener);
-    assert_eq!(w.peer.sockets.get::<Socket>(h).state(), State::Established);
+    w.until(100, |w| w.peer.sockets.get::<Socket>(h).state() == State::Established);
+    let all = [2, 4, 5, 180, 4, 2, 3, 3, 7, 0, 0, 0];
+    let has = |options: &[u8], option: &[u8]| options.windows(option.len()).any(|o| o == option);
+    let own = [2, 4, 5, 180];
+    let answer = answered(&mut w, 1, &all);
+    assert!(has(&answer, &own) && has(&answer, &[3, 3, 0]) && has(&answer, &[4, 2]), "{answer:?}");
+    let answer = answered(&mut w, 2, &[]);
+    assert_eq!(answer, own);
+    for port in 1000..2000 {
+        w.inject(&stray_syn([10, 9, 9, 9], port, &all));
+    }
+    assert_eq!(answered(&mut w, 3, &all), own);
+}
+
+#[test]
+fn an_answer_that_is_lost_is_repeated_and_one_that_nobody_got_is_not_believed() {
+    let mut w = World::new();
+    let listener = listen(&mut w, 9, 4);
+    // SYN and answer arrive, the acknowledgement does not: the server speaks
+    // first, so nothing else comes.
+    let h = dial(&mut w, 40_000, 9);
+    let mut frames = 0;
+    w.fate = std::boxed::Box::new(move || {
+        frames += 1;
+        usize::from(frames != 5)
+    });
+    w.until(500, |w| w.peer.sockets.get::<Socket>(h).state() == State::Established);
+    assert_eq!(w.status(listener) & status::IN, 0, "the test must bring about what it is about");
+    w.until(1100, |w| w.status(listener) & status::IN != 0);
+    // Acknowledgements of what was never said, in a time of cookies and without.
+    for cookies in [false, true] {
+        if cookies {
+            for port in 1000..2000 {
+                w.inject(&stray_syn([10, 9, 9, 9], port, &[]));
+            }
+        }
+        let before = w.counters().sockets_all;
+        for number in 0..2000u32 {
+            let mut f = stray_syn(PEER_IP, 77, &[]);
+            let mut tcp = TcpPacket::new_unchecked(&mut f[34..]);
+            tcp.set_syn(false);
+            tcp.set_ack(true);
+            tcp.set_ack_number(TcpSeqNumber(number.wrapping_mul(0x1234_5677) as i32));
+            tcp.set_checksum(0);
+            let sum = checksum::transport(&f[14..]);
+            TcpPacket::new_unchecked(&mut f[34..]).set_checksum(sum);
+            w.inject(&f);
+            w.take_frames();
+        }
+        assert_eq!(w.counters().sockets_all, before);
+    }
 }
 
 #[test]

@@ -22,12 +22,12 @@ pub struct Wire<'a> {
     pub packet: Option<&'a [u8]>,
     pub links: &'a mut Links,
     pub now: u64,
-    /// Added to the sequence numbers of what leaves.
-    pub isn: u32,
     pub marks: Marks,
     pub last: &'a mut LastSent,
     /// Bytes of the last packet that left.
     pub sent: usize,
+    /// Nothing leaves: smoltcp shall only believe so.
+    pub dry: bool,
 }
 
 /// What is put into packets on their way out.
@@ -39,19 +39,23 @@ pub struct Marks {
     pub hops: u8,
     /// TCP_MAXSEG; 0 for what the link takes.
     pub segment: u16,
+    /// The sequence number of a SYN.
+    pub first: u32,
     /// The sequence number behind the urgent byte, as on the wire.
     pub urgent: Option<u32>,
 }
 
 impl Default for Marks {
     fn default() -> Self {
-        Self { tos: 0, hops: HOPS, segment: 0, urgent: None }
+        Self { tos: 0, hops: HOPS, segment: 0, first: 0, urgent: None }
     }
 }
 
 /// Numbers of the last segment sent.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct LastSent {
+    /// What is added to smoltcp's sequence numbers, since its SYN.
+    pub shift: u32,
     /// The sequence number that follows it.
     pub next: u32,
     /// What it acknowledged.
@@ -67,20 +71,32 @@ pub struct LastSent {
 pub struct Tx<'a> {
     links: &'a mut Links,
     now: u64,
-    isn: u32,
     marks: Marks,
     last: &'a mut LastSent,
     sent: &'a mut usize,
+    dry: bool,
+}
+
+impl<'a> Wire<'a> {
+    pub fn new(links: &'a mut Links, now: u64, marks: Marks, last: &'a mut LastSent, packet: Option<&'a [u8]>) -> Self {
+        Self { packet, links, now, marks, last, sent: 0, dry: false }
+    }
 }
 
 impl TxToken for Tx<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let mut f = Some(f);
-        let (isn, marks, last) = (self.isn, self.marks, self.last);
+        let (marks, last) = (self.marks, self.last);
         *self.sent = len;
+        if self.dry {
+            let mut packet = alloc::vec![0; len];
+            let result = f(&mut packet);
+            finish(&mut packet, marks, last);
+            return result;
+        }
+        let mut f = Some(f);
         let sent = self.links.emit(self.now, len, |packet| {
             let result = f.take().map(|f| f(packet));
-            finish(packet, isn, marks, last);
+            finish(packet, marks, last);
             result
         });
         match (sent, f) {
@@ -94,10 +110,13 @@ impl TxToken for Tx<'_> {
 }
 
 /// Completes a packet that smoltcp wrote, and notes its numbers.
-fn finish(packet: &mut [u8], isn: u32, marks: Marks, last: &mut LastSent) {
+fn finish(packet: &mut [u8], marks: Marks, last: &mut LastSent) {
     let header = ip::header_len(packet);
     let Ok(mut tcp) = TcpPacket::new_checked(&mut packet[header..]) else { return };
-    let number = tcp.seq_number().0.wrapping_add(isn as i32);
+    if tcp.syn() {
+        last.shift = marks.first.wrapping_sub(tcp.seq_number().0 as u32);
+    }
+    let number = tcp.seq_number().0.wrapping_add(last.shift as i32);
     tcp.set_seq_number(TcpSeqNumber(number));
     last.next = (number as u32).wrapping_add(tcp.segment_len() as u32);
     last.ack = tcp.ack_number().0 as u32;
@@ -155,18 +174,18 @@ impl Device for Wire<'_> {
             return None;
         }
         let rx = Arrived(self.packet.take()?);
-        let (now, isn, marks) = (self.now, self.isn, self.marks);
-        Some((rx, Tx { links: self.links, now, isn, marks, last: self.last, sent: &mut self.sent }))
+        let (now, marks, dry) = (self.now, self.marks, self.dry);
+        Some((rx, Tx { links: self.links, now, marks, last: self.last, sent: &mut self.sent, dry }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Tx<'_>> {
         self.links.room().then_some(Tx {
             links: self.links,
             now: self.now,
-            isn: self.isn,
             marks: self.marks,
             last: self.last,
             sent: &mut self.sent,
+            dry: self.dry,
         })
     }
 

@@ -1,7 +1,7 @@
 //! Segments on their way in: which connection they belong to, and what becomes
 //! of those that belong to none.
 
-use core::net::SocketAddr;
+use core::{net::SocketAddr, ops::ControlFlow};
 
 use smoltcp::{
     socket::tcp::State,
@@ -10,8 +10,8 @@ use smoltcp::{
 use strait_abi::{Errno, socket as c};
 
 use super::{
-    ACCEPT_TIMEOUT, Endpoint, HANDSHAKE, Hold, LastSent, Marks, Shared, Sharing, TCP, Tcp, Tuple, Wire, checksum, ip,
-    options::clamp_segment, time_wait, urgent::URG,
+    Endpoint, Hold, LastSent, Marks, Shared, Sharing, TCP, Tcp, Tuple, Wire, checksum, ip, options::clamp_segment,
+    time_wait, urgent::URG,
 };
 use crate::{core::Core, link::dhcp::instant, socket::SocketId};
 
@@ -69,18 +69,17 @@ impl Tcp {
                 return true;
             }
         }
-        let index = match found {
-            Some(index) => index,
-            None if opens => match shared.ports.listener(TCP, tuple.local, || shared.hash(tuple.remote)) {
-                Some(listener) => match self.begin(shared, core, listener, tuple) {
-                    Ok(index) => index,
-                    // As Linux: beyond the backlog a SYN is dropped, so that
-                    // the peer tries again.
-                    Err(_) => return false,
-                },
-                None => return self.refuse(shared, core, packet),
-            },
-            None => return self.refuse(shared, core, packet),
+        let Some(index) = found else {
+            if !opens {
+                return match self.conclude(shared, core, tuple, packet) {
+                    ControlFlow::Break(taken) => taken,
+                    ControlFlow::Continue(()) => self.refuse(shared, core, packet),
+                };
+            }
+            return match shared.ports.listener(TCP, tuple.local, || shared.hash(tuple.remote)) {
+                Some(listener) => self.greet(shared, core, listener, tuple, packet),
+                None => self.refuse(shared, core, packet),
+            };
         };
         if !self.held.hold(&tuple, packet, header) {
             self.process(shared, core, index, packet);
@@ -98,14 +97,14 @@ impl Tcp {
     }
 
     /// Gives a segment to its connection.
-    fn process(&mut self, shared: &mut Shared, core: &mut Core, index: usize, packet: &mut [u8]) {
+    pub(super) fn process(&mut self, shared: &mut Shared, core: &mut Core, index: usize, packet: &mut [u8]) {
         let header = ip::header_len(packet);
         let mut tcp = TcpPacket::new_unchecked(&mut packet[header..]);
         let (opens, resets) = (tcp.syn(), tcp.rst());
         let connection = &mut self.connections[index];
         if tcp.ack() {
             let number = tcp.ack_number();
-            tcp.set_ack_number(TcpSeqNumber(number.0.wrapping_sub(connection.isn as i32)));
+            tcp.set_ack_number(TcpSeqNumber(number.0.wrapping_sub(connection.last.shift as i32)));
         }
         let before = connection.tcp().state();
         if opens && matches!(before, State::Listen | State::SynSent) {
@@ -123,15 +122,7 @@ impl Tcp {
             self.look_for_urgent(core, index, &packet[header..]);
         }
         let connection = &mut self.connections[index];
-        let mut wire = Wire {
-            packet: Some(packet),
-            links: &mut core.links,
-            now: core.now,
-            isn: connection.isn,
-            marks: connection.marks,
-            last: &mut connection.last,
-            sent: 0,
-        };
+        let mut wire = Wire::new(&mut core.links, core.now, connection.marks, &mut connection.last, Some(packet));
         shared.interface.poll_ingress_single(instant(core.now), &mut wire, &mut connection.set);
         if resets && before != State::Closed {
             connection.reset |= matches!(connection.tcp().state(), State::Closed | State::Listen);
@@ -152,45 +143,26 @@ impl Tcp {
 
     /// Answers a segment that belongs to nothing: with a RST, if at all.
     fn refuse(&mut self, shared: &mut Shared, core: &mut Core, packet: &[u8]) -> bool {
-        let last = &mut LastSent::default();
-        let mut wire = Wire {
-            packet: Some(packet),
-            links: &mut core.links,
-            now: core.now,
-            isn: 0,
-            marks: Marks::default(),
-            last,
-            sent: 0,
-        };
+        let mut last = LastSent::default();
+        let mut wire = Wire::new(&mut core.links, core.now, Marks::default(), &mut last, Some(packet));
         shared.interface.poll_ingress_single(instant(core.now), &mut wire, &mut self.nobody);
         false
     }
 
-    /// A SYN for a listener: makes the connection that takes it.
-    fn begin(
+    /// Makes a connection of a listener, whose first sequence number is `first`.
+    pub(super) fn open(
         &mut self,
         shared: &mut Shared,
         core: &mut Core,
         listener: SocketId,
         tuple: Tuple,
+        first: u32,
     ) -> Result<usize, Errno> {
-        let queue = core.queue(listener).filter(|q| !q.full()).ok_or(Errno::ENOBUFS)?;
-        if queue.busy() {
-            // A handshake takes as long as the way there and back, unless the
-            // peer does not exist. So the oldest makes room when it is old
-            // enough: a flood of SYNs keeps nobody out for long.
-            let oldest = *queue.incomplete.front().ok_or(Errno::ENOBUFS)?;
-            let oldest = shared.endpoints[core.sockets[oldest].state].connection.ok_or(Errno::ENOBUFS)?;
-            if core.now - self.connections[oldest].began < HANDSHAKE {
-                return Err(Errno::ENOBUFS);
-            }
-            self.end(shared, core, oldest);
-        }
         let parent = &core.sockets[listener];
         let (session, family, domain, options, state) =
             (parent.session, parent.family, parent.domain, parent.options, parent.state);
         let id = core.add(session, family, domain, c::SOCK_STREAM, TCP, true)?;
-        let index = match self.add(shared, core, id, tuple) {
+        let index = match self.add(shared, core, id, tuple, first) {
             Ok(index) => index,
             Err(errno) => {
                 core.remove(id);
@@ -213,12 +185,8 @@ impl Tcp {
             hold: Some(hold),
             ..Endpoint::new()
         });
-        if let Some(queue) = core.queue(listener) {
-            queue.incomplete.push_back(id);
-        }
         let connection = &mut self.connections[index];
         connection.listener = Some(listener);
-        connection.watch.set_limit(ACCEPT_TIMEOUT);
         let tcp = connection.tcp();
         let at = IpListenEndpoint { addr: Some(tuple.local.ip().into()), port: tuple.local.port() };
         if tcp.listen(at).is_err() {

@@ -7,7 +7,7 @@ use smoltcp::{
 };
 use strait_abi::{Errno, socket as c};
 
-use super::{Connection, DATA_TIMEOUT, Endpoint, Shared, Tcp};
+use super::{Connection, DATA_TIMEOUT, Endpoint, Marks, Shared, Tcp};
 use crate::{core::Core, socket::SocketId};
 
 const SECOND: u64 = 1_000_000_000;
@@ -108,7 +108,7 @@ impl Tcp {
         let socket = &core.sockets[id];
         let endpoint = &shared.endpoints[socket.state];
         let Some(index) = endpoint.connection else { return };
-        let (ip, hops, options) = (endpoint.ip, endpoint.hops, endpoint.tcp);
+        let options = endpoint.tcp;
         let user_timeout = u64::from(options.user_timeout);
         let connection = &mut self.connections[index];
         let v4 = connection.tuple.remote.is_ipv4();
@@ -126,9 +126,8 @@ impl Tcp {
         if connection.connected {
             watch.set_limit(if user_timeout == 0 { DATA_TIMEOUT } else { user_timeout });
         }
-        connection.marks.tos = if v4 { ip.tos } else { ip.class };
-        connection.marks.hops = if v4 { ip.ttl } else { hops };
-        connection.marks.segment = options.max_segment;
+        connection.marks =
+            Marks { first: connection.marks.first, urgent: connection.marks.urgent, ..endpoint.marks(v4) };
         connection.tcp().set_nagle_enabled(!options.nodelay);
         // The deadlines may be earlier now, and what was held back goes out.
         if uncorked || rearm || options.nodelay || user_timeout != 0 {

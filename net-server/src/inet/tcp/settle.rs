@@ -29,15 +29,7 @@ impl Tcp {
                     return Some((due.total_micros() as u64).saturating_mul(1000));
                 }
             }
-            let mut wire = Wire {
-                packet: None,
-                links: &mut core.links,
-                now: core.now,
-                isn: connection.isn,
-                marks: connection.marks,
-                last: &mut connection.last,
-                sent: 0,
-            };
+            let mut wire = Wire::new(&mut core.links, core.now, connection.marks, &mut connection.last, None);
             let idle = shared.interface.poll_egress(at, &mut wire, &mut connection.set) == PollResult::None;
             if idle && (ask || wire.links.starved()) {
                 if wire.links.starved() {
@@ -199,7 +191,6 @@ impl Tcp {
             if let Some(listener) = connection.listener.take()
                 && let Some(queue) = core.queue(listener)
             {
-                queue.leave(id);
                 queue.complete.push_back(id);
                 core.update_listener(listener);
             }
