@@ -239,6 +239,7 @@ pub fn start_with(env: Environment, more: &[fn(&mut Registry, &mut Core)]) -> Re
     }
     let heap = env.config.regions.iter().find(|r| r.name == HEAP).map(|r| r.size);
     core.share_heap(heap).map_err(|(is, least)| StartError::Heap(is, least))?;
+    core.links.share(core.sessions.len());
     let (fixed, others) = settings::ipv4(&env)?;
     let dhcp = match &fixed {
         Some(_) => None,

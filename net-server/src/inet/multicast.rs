@@ -16,7 +16,8 @@ use crate::{
     socket::{SocketId, int},
 };
 
-/// Groups that one socket may join (Linux: igmp_max_memberships).
+/// Groups of IPv4 that one socket may join (Linux: igmp_max_memberships). A
+/// session has a share of all besides.
 const MAX_MEMBERSHIPS: usize = 20;
 
 /// How a socket deals with groups.
@@ -32,8 +33,8 @@ pub struct Multicast {
     interface: [u32; 2],
     /// What IP_MULTICAST_IF said beside.
     source: Ipv4Addr,
-    /// Groups joined, and where.
-    groups: Vec<(IpAddr, u32)>,
+    /// Groups joined, where, and by which session.
+    groups: Vec<(IpAddr, u32, usize)>,
 }
 
 static DEFAULT: Multicast = Multicast {
@@ -44,6 +45,12 @@ static DEFAULT: Multicast = Multicast {
     source: Ipv4Addr::UNSPECIFIED,
     groups: Vec::new(),
 };
+
+impl Multicast {
+    fn is_member(&self, group: IpAddr, interface: u32) -> bool {
+        self.groups.iter().any(|(g, i, _)| (*g, *i) == (group, interface))
+    }
+}
 
 /// The place of a version in the pairs of [`Multicast`].
 fn version(ip: IpAddr) -> usize {
@@ -63,7 +70,7 @@ impl Endpoint {
     /// it.
     pub fn hears(&self, group: IpAddr, interface: u32) -> bool {
         let own = self.multicast();
-        own.all[version(group)] || own.groups.contains(&(group, interface))
+        own.all[version(group)] || own.is_member(group, interface)
     }
 
     /// How a packet to a group goes: its source, way and hop limit.
@@ -287,14 +294,15 @@ impl Inet {
         }
         let interface = wish.interface(&core.links)?;
         let own = self.endpoint(core, id).multicast_mut();
-        if own.groups.contains(&(wish.group, interface)) {
+        if own.is_member(wish.group, interface) {
             return Err(Errno::EADDRINUSE);
         }
-        if own.groups.len() >= MAX_MEMBERSHIPS {
+        if wish.group.is_ipv4() && own.groups.iter().filter(|g| g.0.is_ipv4()).count() >= MAX_MEMBERSHIPS {
             return Err(Errno::ENOBUFS);
         }
-        core.links.join(core.now, wish.group, interface)?;
-        self.endpoint(core, id).multicast_mut().groups.push((wish.group, interface));
+        let session = core.sockets[id].session;
+        core.links.join(core.now, wish.group, interface, session)?;
+        self.endpoint(core, id).multicast_mut().groups.push((wish.group, interface, session));
         Ok(())
     }
 
@@ -304,9 +312,10 @@ impl Inet {
         }
         let interface = wish.interface(&core.links)?;
         let own = self.endpoint(core, id).multicast_mut();
-        let at = own.groups.iter().position(|g| *g == (wish.group, interface)).ok_or(Errno::EADDRNOTAVAIL)?;
-        own.groups.remove(at);
-        core.links.leave(core.now, wish.group, interface);
+        let here = |g: &(IpAddr, u32, usize)| (g.0, g.1) == (wish.group, interface);
+        let at = own.groups.iter().position(here).ok_or(Errno::EADDRNOTAVAIL)?;
+        let (group, interface, session) = own.groups.remove(at);
+        core.links.leave(core.now, group, interface, session);
         Ok(())
     }
 
@@ -335,8 +344,8 @@ impl Shared {
     pub fn leave_all(&mut self, core: &mut Core, id: SocketId) {
         let state = core.sockets[id].state;
         if let Some(own) = self.endpoints[state].multicast.take() {
-            for (group, interface) in own.groups {
-                core.links.leave(core.now, group, interface);
+            for (group, interface, session) in own.groups {
+                core.links.leave(core.now, group, interface, session);
             }
         }
     }

@@ -14,8 +14,10 @@ use strait_abi::Errno;
 use super::{ETH_INDEX, LOOPBACK_INDEX, ipv6::NEVER};
 use crate::hash::Keyed;
 
-/// Groups that the host belongs to at most, on all interfaces together.
+/// Groups that all sessions may have together, on all interfaces.
 const MAX_GROUPS: usize = 256;
+/// And one session at least: as many as Linux lets one socket join.
+const LEAST: usize = 20;
 /// Reports of a new membership, and the longest time between them (RFC 3376
 /// 8.1, 8.11).
 const ROBUSTNESS: u8 = 2;
@@ -55,8 +57,15 @@ pub enum Version {
     Third,
 }
 
+/// Who belongs to a group: a session, or [`PORT`].
+pub type Member = usize;
+/// The Ethernet port itself, for what IPv6 needs. It has no more groups than
+/// addresses.
+pub const PORT: Member = usize::MAX;
+
 struct Group {
-    users: u32,
+    /// How many sockets of whom.
+    members: Vec<(Member, u32)>,
     /// When to report it; [`NEVER`] if not.
     at: u64,
     /// Reports left of a new membership.
@@ -67,6 +76,8 @@ struct Group {
 /// See the module.
 pub struct Groups {
     groups: HashMap<(IpAddr, u32), Group, Keyed>,
+    /// Groups that one session may have.
+    share: usize,
     /// Groups that were left and about whom that is still to be said.
     departed: Vec<IpAddr>,
     /// Until when a querier of IGMPv1, of IGMPv2, of MLDv1 counts.
@@ -89,11 +100,17 @@ impl Groups {
     pub fn new(seed: u64) -> Self {
         Self {
             groups: HashMap::with_hasher(Keyed::default()),
+            share: MAX_GROUPS,
             departed: Vec::new(),
             older: [0; 3],
             delay: seed | 1,
             next: NEVER,
         }
+    }
+
+    /// Divides the groups between so many sessions.
+    pub fn share(&mut self, sessions: usize) {
+        self.share = (MAX_GROUPS / sessions.max(1)).max(LEAST);
     }
 
     /// Whether packets to a group that come by an interface are for this host.
@@ -109,28 +126,39 @@ impl Groups {
         self.delay % most.max(1)
     }
 
-    /// One more user of a group. ENOBUFS if there are too many groups.
-    pub fn join(&mut self, now: u64, group: IpAddr, interface: u32) -> Result<(), Errno> {
-        if let Some(known) = self.groups.get_mut(&(group, interface)) {
-            known.users += 1;
+    /// One more socket joins a group; the port is there once. ENOBUFS if its
+    /// session has too many groups.
+    pub fn join(&mut self, now: u64, group: IpAddr, interface: u32, who: Member) -> Result<(), Errno> {
+        let is_member = |g: &Group| g.members.iter().any(|(member, _)| *member == who);
+        let known = self.groups.get_mut(&(group, interface));
+        if let Some((_, sockets)) = known.and_then(|g| g.members.iter_mut().find(|(member, _)| *member == who)) {
+            *sockets += u32::from(who != PORT);
             return Ok(());
         }
-        if self.groups.len() >= MAX_GROUPS {
+        if who != PORT && self.groups.values().filter(|g| is_member(g)).count() >= self.share {
             return Err(Errno::ENOBUFS);
         }
         let told = interface != LOOPBACK_INDEX && is_told(group);
         let at = if told { now } else { NEVER };
-        self.groups.insert((group, interface), Group { users: 1, at, left: ROBUSTNESS, told: Told::Joined });
-        self.departed.retain(|g| *g != group);
-        self.next = self.next.min(at);
+        let new = || Group { members: Vec::new(), at, left: ROBUSTNESS, told: Told::Joined };
+        let group_entry = self.groups.entry((group, interface)).or_insert_with(new);
+        group_entry.members.push((who, 1));
+        if group_entry.members.len() == 1 {
+            self.departed.retain(|g| *g != group);
+            self.next = self.next.min(at);
+        }
         Ok(())
     }
 
-    /// One user less. EADDRNOTAVAIL without any.
-    pub fn leave(&mut self, now: u64, group: IpAddr, interface: u32) -> Result<(), Errno> {
+    /// One socket less. EADDRNOTAVAIL if who it is of is no member.
+    pub fn leave(&mut self, now: u64, group: IpAddr, interface: u32, who: Member) -> Result<(), Errno> {
         let known = self.groups.get_mut(&(group, interface)).ok_or(Errno::EADDRNOTAVAIL)?;
-        known.users -= 1;
-        if known.users == 0 {
+        let at = known.members.iter().position(|(member, _)| *member == who).ok_or(Errno::EADDRNOTAVAIL)?;
+        known.members[at].1 -= 1;
+        if known.members[at].1 == 0 {
+            known.members.swap_remove(at);
+        }
+        if known.members.is_empty() {
             self.groups.remove(&(group, interface));
             if interface != LOOPBACK_INDEX && is_told(group) && self.departed.len() < MAX_GROUPS {
                 self.departed.push(group);
@@ -308,8 +336,8 @@ mod tests {
     fn a_membership_is_told_and_asked_for() {
         let mut g = Groups::new(7);
         assert!(!g.hears(G, 2));
-        g.join(0, G, 2).unwrap();
-        g.join(0, G, 2).unwrap();
+        g.join(0, G, 2, 0).unwrap();
+        g.join(0, G, 2, 0).unwrap();
         assert!(g.hears(G, 2) && !g.hears(G, 1) && g.hears(ALL_NODES.into(), 1));
         assert_eq!(g.due(0), [(G, Told::Joined, Version::Third)]);
         let again = g.deadline();
@@ -331,28 +359,59 @@ mod tests {
         // About another group.
         g.igmp(at, &query(100, [239, 9, 9, 9], true)).unwrap();
         assert_eq!(g.deadline(), NEVER);
-        g.leave(at, G, 2).unwrap();
+        g.leave(at, G, 2, 0).unwrap();
         assert_eq!(g.deadline(), NEVER);
-        g.leave(at, G, 2).unwrap();
+        g.leave(at, G, 2, 0).unwrap();
         assert_eq!(g.due(at), [(G, Told::Left, Version::Second)]);
-        assert_eq!(g.leave(at, G, 2), Err(Errno::EADDRNOTAVAIL));
+        assert_eq!(g.leave(at, G, 2, 0), Err(Errno::EADDRNOTAVAIL));
         assert_eq!(g.igmp(0, &query(100, [0; 4], true)[..11]), None);
         assert_eq!(g.igmp(0, &[0x11, 0, 0]), None);
+    }
+
+    #[test]
+    fn each_session_has_its_share_and_the_port_what_it_needs() {
+        let mut g = Groups::new(7);
+        g.share(4);
+        let group = |n: u32| IpAddr::from(Ipv4Addr::from(0xef00_0000 | n));
+        for session in 0..4 {
+            for n in 0..64 {
+                g.join(0, group(n + session as u32), 2, session).unwrap();
+                // Another socket, and the same group elsewhere.
+                g.join(0, group(n + session as u32), 2, session).unwrap();
+            }
+            assert_eq!(g.join(0, group(1000), 2, session), Err(Errno::ENOBUFS));
+        }
+        g.join(0, group(1000), 2, PORT).unwrap();
+        g.join(0, group(1000), 2, PORT).unwrap();
+        g.leave(0, group(1000), 2, PORT).unwrap();
+        assert!(!g.hears(group(1000), 2));
+        assert_eq!(g.leave(0, group(1000), 2, PORT), Err(Errno::EADDRNOTAVAIL));
+        // It is heard as long as anyone is there.
+        assert_eq!(g.leave(0, group(0), 2, 1), Err(Errno::EADDRNOTAVAIL));
+        for session in [0, 1] {
+            assert!(g.hears(group(1), 2));
+            g.leave(0, group(1), 2, session).unwrap();
+            g.leave(0, group(1), 2, session).unwrap();
+        }
+        assert!(!g.hears(group(1), 2));
+        g.join(0, group(1000), 2, 1).unwrap();
+        g.share(1000);
+        assert_eq!(g.share, LEAST);
     }
 
     #[test]
     fn groups_have_an_end() {
         let mut g = Groups::new(7);
         for n in 0..MAX_GROUPS as u32 {
-            g.join(0, Ipv4Addr::from(0xef00_0000 | n).into(), 2).unwrap();
+            g.join(0, Ipv4Addr::from(0xef00_0000 | n).into(), 2, 0).unwrap();
         }
-        assert_eq!(g.join(0, G, 2), Err(Errno::ENOBUFS));
+        assert_eq!(g.join(0, G, 2, 0), Err(Errno::ENOBUFS));
         assert_eq!(g.due(0).len(), MAX_GROUPS);
         // Nothing is said of loopback and of all hosts.
         let mut g = Groups::new(7);
-        g.join(0, G, 1).unwrap();
-        g.join(0, ALL_HOSTS.into(), 2).unwrap();
-        g.join(0, ALL_NODES.into(), 2).unwrap();
+        g.join(0, G, 1, 0).unwrap();
+        g.join(0, ALL_HOSTS.into(), 2, 0).unwrap();
+        g.join(0, ALL_NODES.into(), 2, 0).unwrap();
         assert_eq!(g.deadline(), NEVER);
     }
 }

@@ -236,16 +236,21 @@ impl Links {
         self.groups.hears(group, interface)
     }
 
-    /// One more socket wants to hear a group.
-    pub fn join(&mut self, now: u64, group: IpAddr, interface: u32) -> Result<(), Errno> {
-        self.groups.join(now, group, interface)?;
+    /// Divides what sessions have shares of between so many.
+    pub fn share(&mut self, sessions: usize) {
+        self.groups.share(sessions);
+    }
+
+    /// One more socket of a session wants to hear a group.
+    pub fn join(&mut self, now: u64, group: IpAddr, interface: u32, session: usize) -> Result<(), Errno> {
+        self.groups.join(now, group, interface, session)?;
         self.send_groups(now);
         Ok(())
     }
 
     /// One socket less does.
-    pub fn leave(&mut self, now: u64, group: IpAddr, interface: u32) {
-        let _ = self.groups.leave(now, group, interface);
+    pub fn leave(&mut self, now: u64, group: IpAddr, interface: u32, session: usize) {
+        let _ = self.groups.leave(now, group, interface, session);
         self.send_groups(now);
     }
 

@@ -13,7 +13,7 @@ use strait_abi::Errno;
 
 use super::{
     Links, Route,
-    groups::ETH_GROUPS,
+    groups::{ETH_GROUPS, PORT},
     ipv6::{NEVER, Origin, PrefixInfo, State, ends, link_local, solicited_node},
 };
 use crate::inet::{
@@ -121,7 +121,7 @@ impl Links {
                     a.state = State::Tentative { at: now + RETRANS, asked: true };
                     let group = solicited_node(address);
                     // Before the question: answers come to the group.
-                    let _ = self.groups.join(now, group.into(), ETH_GROUPS);
+                    let _ = self.groups.join(now, group.into(), ETH_GROUPS, PORT);
                     self.send_groups(now);
                     self.neighbor_solicitation(now, Ipv6Addr::UNSPECIFIED, address, None);
                 }
@@ -152,9 +152,13 @@ impl Links {
         Ok(())
     }
 
+    /// An address is gone, and its group with it unless another has the same.
     fn leave_node(&mut self, now: u64, address: Ipv6Addr) {
-        let _ = self.groups.leave(now, solicited_node(address).into(), ETH_GROUPS);
-        self.send_groups(now);
+        let group = solicited_node(address);
+        if self.ipv6.addresses.iter().all(|a| solicited_node(a.cidr.address()) != group) {
+            let _ = self.groups.leave(now, group.into(), ETH_GROUPS, PORT);
+            self.send_groups(now);
+        }
     }
 
     /// Someone else has an address that we were about to use, or use.

@@ -3,7 +3,7 @@
 
 extern crate std;
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::{vec, vec::Vec};
 
 use smoltcp::wire::IpProtocol;
@@ -312,4 +312,29 @@ fn a_broadcast_reaches_all_and_needs_leave() {
         assert!(w.receive(&mut a).is_some() && w.receive(&mut b).is_some());
         assert!(w.receive(&mut tied).is_none(), "it is bound to another address");
     }
+}
+
+#[test]
+fn the_group_of_an_address_is_joined_once_and_left_with_it() {
+    let mut w = World::fresh();
+    w.elapse(4000);
+    // All groups that a client may have: the port's own are not among them.
+    while let s = w.socket6(c::SOCK_DGRAM)
+        && (0..30u16).all(|n| {
+            let group = std::format!("ff05::{:x}:{n:x}", s.handle);
+            option(&mut w, &s, c::IPPROTO_IPV6, c::IPV6_JOIN_GROUP, &mreq6(&group, 2)).is_ok()
+        })
+    {}
+    for _ in 0..3 {
+        w.plug(false);
+        w.elapse(300);
+        w.plug(true);
+        w.elapse(4000);
+    }
+    let (own, node) = ("fe80::ff:fe00:1".parse().unwrap(), "ff02::1:ff00:1".parse().unwrap());
+    let (links, now) = (&mut w.server.core.links, w.server.core.now);
+    assert!(links.is_local(own) && links.hears(node, 2));
+    let IpAddr::V6(own) = own else { panic!() };
+    links.remove_ipv6(now, own).unwrap();
+    assert!(!links.hears(node, 2));
 }

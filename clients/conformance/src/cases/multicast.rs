@@ -14,6 +14,7 @@ pub const CASES: &[Case] = &[
     Case::new("join on an interface that is none", "ip(7) ENODEV", UDP, no_device),
     Case::new("join with a wrong length", "ip(7) EINVAL", UDP, wrong_length),
     Case::new("join on a stream", "ip(7)", TCP, stream),
+    Case::new("one socket in many groups", "ip(7) ENOBUFS, igmp_max_memberships", UDP, many_groups),
     Case::new("a group has many listeners", "ip(7)", UDP, many),
     Case::new("bound to the group", "ip(7)", UDP, bound_to_group),
     Case::new("IP_MULTICAST_LOOP off", "ip(7) IP_MULTICAST_LOOP", UDP, no_loop),
@@ -101,6 +102,23 @@ fn twice(t: &Test<'_>) -> Outcome {
     err!(change(t, fd, true, group(t)), EADDRINUSE);
     ok!(change(t, fd, false, group(t)));
     err!(change(t, fd, false, group(t)), EADDRNOTAVAIL);
+    t.shut(&[fd])
+}
+
+/// Twenty of IPv4; of IPv6 there is no such number.
+fn many_groups(t: &Test<'_>) -> Outcome {
+    let fd = t.sock()?;
+    for n in 0..25u16 {
+        let ip = match group(t) {
+            IpAddr::V4(_) => Ipv4Addr::new(239, 8, 8, n as u8).into(),
+            IpAddr::V6(_) => Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0x88, n).into(),
+        };
+        if t.v6() || n < 20 {
+            ok!(change(t, fd, true, ip));
+        } else {
+            err!(change(t, fd, true, ip), ENOBUFS);
+        }
+    }
     t.shut(&[fd])
 }
 
