@@ -14,6 +14,10 @@ use crate::{
     socket::{ConnectionQueue, Options, Rings, Socket, SocketId},
 };
 
+/// Records, packets and pages that are moved for one session in one round of a
+/// turn; then the others have theirs.
+pub const CREDIT: u32 = 256;
+
 /// One client.
 pub struct Session {
     /// The client's name in the system description.
@@ -42,9 +46,12 @@ pub struct Session {
     /// they are over, whoever holds them; and how many there may be.
     pub connections: usize,
     pub most_connections: usize,
+    /// What is left of [`CREDIT`] in the round of this number.
+    credit: (u64, u32),
     /// When its sockets are looked at because pages were short; `u64::MAX` if
-    /// they were not.
+    /// they were not. And how long after that the next time is.
     pub relief: u64,
+    pub relief_after: u64,
     /// When its sockets are looked at for room that they do not use; `u64::MAX`
     /// if they are not.
     pub trim: u64,
@@ -76,7 +83,9 @@ impl Session {
             ephemeral: 0,
             connections: 0,
             most_connections: 0,
+            credit: (0, 0),
             relief: u64::MAX,
+            relief_after: 0,
             trim: u64::MAX,
             resting: 0,
             flying: 0,
@@ -108,6 +117,8 @@ pub struct Counters {
 pub struct Core {
     /// Time, in nanoseconds.
     pub now: u64,
+    /// The number of the turn's round.
+    pub(crate) round: u64,
     pub(crate) rng: ChaCha12Rng,
     pub(crate) links: Links,
     /// All sockets, by their number.
@@ -165,6 +176,19 @@ impl Core {
     /// TCP connections that there are at most.
     pub fn most_connections(&self) -> usize {
         self.sessions.iter().map(|s| s.most_connections).sum()
+    }
+
+    /// Something is moved for a session that costs so much of its credit. Returns
+    /// whether it may be in this round.
+    #[inline]
+    pub fn spend(&mut self, session: usize, cost: u32) -> bool {
+        let (round, credit) = &mut self.sessions[session].credit;
+        if *round != self.round {
+            (*round, *credit) = (self.round, CREDIT);
+        }
+        let may = *credit != 0;
+        *credit = credit.saturating_sub(cost);
+        may
     }
 
     /// A connection of the session waits no longer.

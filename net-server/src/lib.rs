@@ -90,9 +90,17 @@ use crate::{
 /// Frames taken in before the sockets are settled: bounds how long data that is
 /// there waits for data that comes.
 const FRAMES_PER_ROUND: usize = 64;
+/// Rounds of one turn; what is left then waits until others have run.
+const ROUNDS: usize = 8;
+/// How long it waits, in nanoseconds: where clients run meanwhile anyway, on
+/// another core, and where they do not a part of what the turn took, at most.
+const PAUSE: u64 = 20_000;
+const LONGEST_PAUSE: u64 = 1_000_000;
+const PAUSE_PART: u64 = 4;
 /// How long after pages were short the sockets of the session are looked at, in
-/// nanoseconds.
+/// nanoseconds: at first, and at most when they stay short.
 const RELIEF: u64 = 10_000_000;
+const LONGEST_RELIEF: u64 = 80_000_000;
 /// The driver is asked for the carrier no more often than this, in nanoseconds.
 const CARRIER_INTERVAL: u64 = 100_000_000;
 /// How long a client keeps room for sending that it does not use, at least, in
@@ -159,6 +167,8 @@ pub struct NetServer {
     /// Sessions that notified us and were not put to sleep since.
     awake: u64,
     armed: Option<u64>,
+    /// When a turn that was left goes on; `u64::MAX` if none was.
+    resume: u64,
     /// The earliest deadline of all.
     due: u64,
     /// The earliest relief of a session.
@@ -213,6 +223,7 @@ pub fn start_with(env: Environment, more: &[fn(&mut Registry, &mut Core)]) -> Re
     let links = Links::new(tx, rng.next_u64());
     let mut core = Core {
         now: pd.now(),
+        round: 0,
         rng,
         links,
         sockets: Slab::new(),
@@ -263,6 +274,7 @@ pub fn start_with(env: Environment, more: &[fn(&mut Registry, &mut Core)]) -> Re
         sessions,
         awake: 0,
         armed: None,
+        resume: u64::MAX,
         due: 0,
         relief: u64::MAX,
         carrier: u64::MAX,
@@ -343,8 +355,10 @@ impl NetServer {
         any
     }
 
-    /// Looks after the sockets whose doorbell was rung.
-    fn doorbells(&mut self) {
+    /// Looks after the sockets whose doorbell was rung. Returns whether there were
+    /// any.
+    fn doorbells(&mut self) -> bool {
+        let mut any = false;
         let mut left = self.awake;
         while left != 0 {
             let session = left.trailing_zeros() as usize;
@@ -353,6 +367,7 @@ impl NetServer {
             let Session { region, slots, .. } = &core.sessions[session];
             let scratch = &mut self.scratch;
             region.doorbells().take(|slot| scratch.extend(slots.get(slot).copied().flatten()));
+            any |= !scratch.is_empty();
             for id in scratch.drain(..) {
                 if let Some(socket) = core.sockets.get(id) {
                     let family = socket.family;
@@ -363,6 +378,7 @@ impl NetServer {
                 }
             }
         }
+        any
     }
 
     /// Looks after all sockets of sessions that were short of pages: some wait
@@ -385,7 +401,9 @@ impl NetServer {
             if core.sessions[session].relief > core.now {
                 continue;
             }
-            core.sessions[session].relief = u64::MAX;
+            let owner = &mut core.sessions[session];
+            owner.relief = u64::MAX;
+            owner.relief_after = (2 * owner.relief_after).clamp(RELIEF, LONGEST_RELIEF);
             core.reclaim(session);
             for slot in 0..core.sessions[session].slots.len() {
                 if let Some(id) = core.sessions[session].slots[slot] {
@@ -433,13 +451,24 @@ impl NetServer {
         }
     }
 
-    /// Works until nothing is left to do, then tells everyone who sleeps and
-    /// must know. Returns a channel that is still to be notified.
+    /// Works until nothing is left to do, or for some rounds, then tells everyone
+    /// who sleeps and must know. Returns a channel that is still to be notified.
     fn turn(&mut self) -> Option<Channel> {
-        loop {
+        let (mut began, mut others_run) = (None, false);
+        self.resume = u64::MAX;
+        for round in 0.. {
             self.core.now = self.pd.now();
+            self.core.round += 1;
+            let began = *began.get_or_insert(self.core.now);
+            if round == ROUNDS {
+                // Calls come in between, and clients whose core this is.
+                let took = if others_run { 0 } else { self.core.now - began };
+                self.resume = self.core.now + (took / PAUSE_PART).clamp(PAUSE, LONGEST_PAUSE);
+                break;
+            }
             let mut more = self.receive();
-            self.doorbells();
+            // Who rings during a turn has a core of its own.
+            others_run |= self.doorbells() && round > 0;
             self.timers();
             if self.core.links.changed || !self.core.links.duplicates.is_empty() {
                 self.addresses();
@@ -472,7 +501,9 @@ impl NetServer {
             let session = &mut self.core.sessions[left.trailing_zeros() as usize];
             left &= left - 1;
             if session.arena.take_short() {
-                session.relief = session.relief.min(self.core.now + RELIEF);
+                session.relief = session.relief.min(self.core.now + session.relief_after.max(RELIEF));
+            } else {
+                session.relief_after = RELIEF;
             }
             let used = session.arena.used();
             if used > session.resting && session.trim == u64::MAX {
@@ -489,8 +520,10 @@ impl NetServer {
         let dhcp = self.dhcp.as_ref().and_then(Dhcp::deadline).unwrap_or(u64::MAX);
         let links = self.core.links.deadline().unwrap_or(u64::MAX);
         let at = self.families.deadline().unwrap_or(u64::MAX).min(links).min(dhcp).min(self.relief).min(self.carrier);
+        let slack = if self.resume < at { 0 } else { TIMER_SLACK };
+        let at = at.min(self.resume);
         self.due = at;
-        if at == u64::MAX || self.armed.is_some_and(|armed| armed <= at.saturating_add(TIMER_SLACK)) {
+        if at == u64::MAX || self.armed.is_some_and(|armed| armed <= at.saturating_add(slack)) {
             return;
         }
         let wait = at.saturating_sub(self.core.now).max(1000);
@@ -559,6 +592,7 @@ impl Component for NetServer {
             return;
         };
         self.core.now = self.pd.now();
+        self.core.round += 1;
         let mut buffer = Box::new([0; MESSAGE_BYTES]);
         let request = Request::decode(message, &mut buffer);
         // What the client sent before comes before: it may still be in the rings,

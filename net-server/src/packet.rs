@@ -276,7 +276,13 @@ impl Family for Packet {
             if core.sockets.get(id).is_none() {
                 continue;
             }
+            let session = core.sockets[id].session;
             for _ in 0..BURST {
+                if !core.spend(session, 1) {
+                    self.dirty.push(id);
+                    more = true;
+                    break;
+                }
                 let Some(record) = core.take_record(id) else { break };
                 if let Err(errno) = self.send_record(core, id, record) {
                     core.set_error(id, errno);

@@ -39,6 +39,8 @@ const PEER: u8 = 4;
 #[derive(Default)]
 pub struct Udp {
     dirty: Vec<SocketId>,
+    /// Those that had their share and have more.
+    served: Vec<SocketId>,
     /// Those of this turn; kept for its memory.
     turn: Vec<SocketId>,
 }
@@ -178,17 +180,24 @@ impl Udp {
                 core.punish(id, error);
                 continue;
             }
+            let before = core.rings(id).map(|(rings, ..)| rings.tx.head());
             let stopped = self.transmit(shared, core, id);
             if grant(core, id) {
                 core.event(id);
             }
             if stopped {
-                self.touch(shared, core, id);
+                // Those that could send nothing come first the next time.
+                let sent = core.rings(id).map(|(rings, ..)| rings.tx.head()) != before;
+                let endpoint = &mut shared.endpoints[core.sockets[id].state];
+                if !core::mem::replace(&mut endpoint.dirty, true) {
+                    if sent { self.served.push(id) } else { self.dirty.push(id) }
+                }
                 // For want of a buffer it goes on when one comes back.
                 more |= core.links.room();
             }
         }
         self.turn.clear();
+        self.dirty.append(&mut self.served);
         more
     }
 
@@ -225,6 +234,9 @@ impl Udp {
     /// Sends the datagrams in the tx ring. Returns whether some are left.
     pub fn transmit(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) -> bool {
         for _ in 0..BURST {
+            if !core.spend(core.sockets[id].session, 1) {
+                return core.rings(id).is_some_and(|(rings, ..)| rings.tx.available() != Ok(0));
+            }
             match send_next(shared, core, id) {
                 Step::Sent => {}
                 Step::Empty => return false,

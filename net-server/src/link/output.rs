@@ -17,9 +17,10 @@ use super::{
 use crate::{hash::Keyed, socket::SocketId};
 
 impl Links {
-    /// Whether a packet can be emitted now.
+    /// Whether a packet can be emitted now. One to this host could also where there
+    /// is no room here: some is left for what must not be lost.
     pub fn room(&mut self) -> bool {
-        let room = self.tx.room() > 0;
+        let room = self.tx.room() > 0 && self.loopback_room(0, 3);
         self.starved |= !room;
         room
     }
@@ -128,7 +129,8 @@ impl Links {
         if len > LONGEST {
             return Err(Errno::EMSGSIZE);
         }
-        if !self.loopback_room(len) {
+        // Datagrams, which wait elsewhere for room, leave some for others.
+        if !self.loopback_room(len, 2) {
             return Err(Errno::ENOBUFS);
         }
         let mut packet = alloc::vec![0; len];
@@ -141,8 +143,10 @@ impl Links {
         Ok(result)
     }
 
-    fn loopback_room(&self, len: usize) -> bool {
-        self.loopback.len() < LOOPBACK_PACKETS && self.looped + len <= LOOPBACK_BYTES
+    /// Whether a packet fits into so many quarters of the loopback queue.
+    #[inline]
+    fn loopback_room(&self, len: usize, quarters: usize) -> bool {
+        self.loopback.len() < LOOPBACK_PACKETS * quarters / 4 && self.looped + len <= LOOPBACK_BYTES * quarters / 4
     }
 
     #[inline]
@@ -164,7 +168,7 @@ impl Links {
         match route {
             Route::Loopback | Route::Back => {
                 let packet = self.tx.bytes(&frame).map(|bytes| bytes[ETH_HEADER..].to_vec());
-                if let Some(packet) = packet.filter(|p| self.loopback_room(p.len())) {
+                if let Some(packet) = packet.filter(|p| self.loopback_room(p.len(), 4)) {
                     self.looped += packet.len();
                     self.loopback.push_back((packet, LOOPBACK_INDEX));
                 } else {

@@ -1,4 +1,5 @@
 mod dhcp;
+mod fairness;
 mod fragments;
 mod groups;
 mod heap;

@@ -255,7 +255,11 @@ impl Unix {
     /// peer.
     pub(super) fn pump_records(&mut self, core: &mut Core, from: SocketId, to: SocketId) -> Flow {
         let mut flow = Flow::default();
+        let session = core.sockets[from].session;
         for _ in 0..BURST {
+            if !core.spend(session, 1) {
+                break;
+            }
             let record = match Self::first_record(core, from) {
                 Ok(Some(record)) => record,
                 Ok(None) => return flow,

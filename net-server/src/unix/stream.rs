@@ -5,7 +5,7 @@ use core::sync::atomic::{Ordering, fence};
 
 use strait_abi::{Errno, session::status, socket as c};
 use strait_ring::{
-    Misbehaved,
+    Misbehaved, PAGE,
     arena::Arena,
     paged::{ServerConsumer, ServerProducer},
 };
@@ -95,6 +95,7 @@ impl Unix {
     fn pump(&mut self, core: &mut Core, from: SocketId, to: SocketId) -> Flow {
         let mut flow = Flow::default();
         let (source, target) = (core.sockets[from].state, core.sockets[to].state);
+        let session = core.sockets[from].session;
         let mut budget = BURST;
         loop {
             let left = match core.rings(from).map(|(rings, ..)| rings.tx.available()) {
@@ -105,7 +106,7 @@ impl Unix {
                     break;
                 }
             };
-            if budget == 0 {
+            if budget == 0 || !core.spend(session, 1) {
                 flow.more = true;
                 break;
             }
@@ -162,6 +163,7 @@ impl Unix {
                 rings.tx.consume(moved, arena);
             }
             budget -= moved;
+            core.spend(session, moved / PAGE as u32);
             flow.moved |= moved != 0;
         }
         flow

@@ -22,7 +22,10 @@ impl Tcp {
         // After a full packet there is most likely another: it is tried
         // without asking.
         let mut ask = true;
-        for _ in 0..BURST {
+        for packet in 0..BURST {
+            if !core.spend(connection.session, 1) && packet > 0 {
+                break;
+            }
             if ask {
                 let due = shared.interface.poll_at(at, &connection.set)?;
                 if due > at {
