@@ -144,6 +144,7 @@ mod tests {
             regions: if with_ring { vec![region("other_log"), region("echo_log")] } else { vec![] },
             channels: vec![ChannelConfig { peer: "console".into(), id: 9, can_call: false }],
             irqs: vec![],
+            children: vec![],
             settings: vec![],
         }
     }

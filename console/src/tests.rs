@@ -42,6 +42,7 @@ fn setup() -> (Writer, Writer, Console<Paper>) {
         regions: vec![region("a_log"), region("b_log"), region("pl011"), region("console_log")],
         channels: vec![],
         irqs: vec![],
+        children: vec![],
         settings: vec![],
     };
     let (a, b) = (leak_for_tests(4096), leak_for_tests(4096));

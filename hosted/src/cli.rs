@@ -32,7 +32,8 @@ strait-hosted exec [--json FILE] -- COMMAND...
 
 A run makes its own network namespace with a TAP device, 10.0.2.2/24 (also
 10.0.2.3); the system gets 10.0.2.15 by DHCP. It ends with SIGINT or SIGTERM,
-or when a PD ends.
+or when a PD
+ends that is nested in no other.
 ";
 
 enum Order {

@@ -7,6 +7,8 @@
 //! offset 0     u64 notified   channels (and interrupts) that were signalled
 //!        64    u64 calls      channels on which a call waits to be served
 //!        128   u32 sleeping   futex: 1 while the PD sleeps
+//!        192   u64 ended      numbers of its children that have ended
+//!        256   u64[3] how the PD itself ended: kind, instruction, detail
 //!        4096  one mailbox of 576 bytes for each channel of the callee
 //! mailbox 0    u32 state      futex, see below
 //!         4    u32 length in words, 8 u64 label, 64 u64[64] words
@@ -27,7 +29,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rustix::thread::futex;
-use strait_pd::{MAX_CHANNELS, MESSAGE_WORDS, Message};
+use strait_pd::{Fault, FaultKind, MAX_CHANNELS, MESSAGE_WORDS, Message};
 use strait_ring::SharedMemory;
 
 /// Most PDs in a system (Microkit 2.3.0).
@@ -61,18 +63,26 @@ pub struct Doorway {
     notified: &'static AtomicU64,
     calls: &'static AtomicU64,
     sleeping: &'static AtomicU32,
+    ended: &'static AtomicU64,
 }
 
 impl Doorway {
     /// That of PD number `pd`; `None` if there is no such area.
     pub fn new(control: SharedMemory, pd: usize) -> Option<Self> {
         let area = control.slice(pd.checked_mul(AREA)?, AREA)?;
-        Some(Self { notified: area.cell(0)?, calls: area.cell(64)?, sleeping: area.cell(128)? })
+        Some(Self { notified: area.cell(0)?, calls: area.cell(64)?, sleeping: area.cell(128)?, ended: area.cell(192)? })
     }
 
     /// Delivers the notifications `bits`.
     pub fn notify(&self, bits: u64) {
         self.notified.fetch_or(bits, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Tells that the child with this number has ended; its [`Epitaph`] is
+    /// written.
+    pub fn tell_end(&self, child: u8) {
+        self.ended.fetch_or(1 << (child % 64), Ordering::SeqCst);
         self.wake();
     }
 
@@ -100,14 +110,54 @@ impl Doorway {
         if self.calls.load(Ordering::SeqCst) == 0 { 0 } else { self.calls.swap(0, Ordering::SeqCst) }
     }
 
+    /// Takes the numbers of the children that have ended.
+    pub fn take_ended(&self) -> u64 {
+        if self.ended.load(Ordering::SeqCst) == 0 { 0 } else { self.ended.swap(0, Ordering::SeqCst) }
+    }
+
     /// Sleeps until there is something to take; may return early. For the PD
     /// itself.
     pub fn sleep(&self) {
         self.sleeping.store(1, Ordering::SeqCst);
-        if self.notified.load(Ordering::SeqCst) == 0 && self.calls.load(Ordering::SeqCst) == 0 {
+        if [self.notified, self.calls, self.ended].iter().all(|word| word.load(Ordering::SeqCst) == 0) {
             sleep_while(self.sleeping, 1);
         }
         self.sleeping.store(0, Ordering::SeqCst);
+    }
+}
+
+/// How a PD ended: written by itself in its last moments, or else by the
+/// supervisor, and read by its parent.
+#[derive(Clone, Copy)]
+pub struct Epitaph(&'static [AtomicU64; 3]);
+
+impl Epitaph {
+    const KINDS: [FaultKind; 5] =
+        [FaultKind::Memory, FaultKind::Exception, FaultKind::Call, FaultKind::Exit, FaultKind::Other];
+
+    /// That of PD number `pd`; `None` if there is no such area.
+    pub fn new(control: SharedMemory, pd: usize) -> Option<Self> {
+        Some(Self(control.slice(pd.checked_mul(AREA)?, AREA)?.cell(256)?))
+    }
+
+    /// Writes it, unless it was written before. Allowed in a signal handler.
+    pub fn write(&self, fault: &Fault) {
+        let [kind, ip, detail] = self.0;
+        if kind.load(Ordering::Relaxed) != 0 {
+            return;
+        }
+        ip.store(fault.ip, Ordering::Relaxed);
+        detail.store(fault.detail, Ordering::Relaxed);
+        let number = Self::KINDS.iter().position(|k| *k == fault.kind);
+        kind.store(number.map_or(0, |n| n as u64 + 1), Ordering::Release);
+    }
+
+    /// What was written.
+    pub fn read(&self) -> Option<Fault> {
+        let [kind, ip, detail] = self.0;
+        let number = kind.load(Ordering::Acquire).checked_sub(1)?;
+        let kind = *Self::KINDS.get(usize::try_from(number).ok()?)?;
+        Some(Fault { kind, ip: ip.load(Ordering::Relaxed), detail: detail.load(Ordering::Relaxed) })
     }
 }
 

@@ -13,8 +13,9 @@
 //! | module | what |
 //! |---|---|
 //! | `cli` | the command line |
-//! | `supervisor`, `topology`, `manifest` | starting the processes, ending them together |
+//! | `supervisor`, `topology`, `manifest` | starting the processes, their end |
 //! | `process`, `world` | one PD: mapping, [`strait_pd::Pd`], a server's loop |
+//! | `fault` | how a PD ended |
 //! | `control` | notifications and protected calls between processes |
 //! | `memory` | memory files and mappings |
 //! | `heap` | no PD takes more than its heap on seL4 has |
@@ -23,13 +24,15 @@
 //!
 //! Differences to seL4, by design: priorities are not enforced, the control
 //! region is not protected from a hostile PD, device regions do not exist, and
-//! the end of one PD ends the run.
+//! the end of a PD that is nested in no other ends the run.
 
 #![deny(unsafe_code)]
 
 mod cli;
 mod control;
 pub mod devices;
+#[allow(unsafe_code)]
+mod fault;
 #[allow(unsafe_code)]
 mod heap;
 mod interrupt;

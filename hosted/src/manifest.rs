@@ -22,6 +22,8 @@ pub struct Manifest {
     pub regions: Vec<Mapping>,
     /// Its channels.
     pub channels: Vec<ChannelEnd>,
+    /// The PDs nested in it: their numbers there, and in the description.
+    pub children: Vec<(u8, usize)>,
     /// The network device, if its program wants one.
     pub tap: Option<RawFd>,
     /// The disk, if its program wants one.

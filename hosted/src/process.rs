@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use strait_pd::{Channel, Component, Config, Environment};
 
-use crate::control::CONTROL_BYTES;
+use crate::control::{CONTROL_BYTES, Epitaph};
+use crate::fault;
 use crate::heap;
 use crate::interrupt::Interrupt;
 use crate::manifest::Manifest;
@@ -90,6 +91,7 @@ pub fn run(programs: &[Program], manifest: &str) -> Result<()> {
 
 fn prepare(manifest: &Manifest) -> Result<Start> {
     let control = memory::map_anywhere(memory::inherit(manifest.control)?, CONTROL_BYTES)?;
+    fault::write_down(Epitaph::new(control, manifest.index).context("impossible PD number in the manifest")?)?;
     let mut config = None;
     for region in &manifest.regions {
         let fd = memory::inherit(region.fd)?;

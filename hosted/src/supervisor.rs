@@ -1,7 +1,8 @@
 //! `strait-hosted run`: starts a process for each PD and ends them together.
 //!
-//! No PD outlives another: a server that is gone would leave its callers
-//! waiting, so the end of any PD ends the run, with a message.
+//! The end of a PD that is nested in another is told to that one, as a fault is
+//! on seL4. The end of any other ends the run, with a message: a server that is
+//! gone would leave its callers waiting.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +19,8 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use strait_system::System;
 
-use crate::control::CONTROL_BYTES;
+use crate::control::{CONTROL_BYTES, Doorway, Epitaph};
+use crate::fault;
 use crate::memory;
 use crate::net::{Network, NetworkOptions};
 use crate::process::Program;
@@ -55,17 +57,43 @@ pub struct Running {
     pub pds: BTreeMap<String, u32>,
 }
 
+/// The process of a PD.
+struct Member {
+    name: String,
+    child: Child,
+    /// Its number at the PD that it is nested in, and how to tell that one.
+    parent: Option<(u8, Doorway)>,
+    epitaph: Epitaph,
+    ended: bool,
+}
+
 /// The processes of the PDs. Dropping it ends them.
-struct Family(Vec<(String, Child)>);
+struct Family(Vec<Member>);
 
 impl Drop for Family {
     fn drop(&mut self) {
-        for (_, child) in &mut self.0 {
-            let _ = child.kill();
+        for member in &mut self.0 {
+            let _ = member.child.kill();
         }
-        for (_, child) in &mut self.0 {
-            let _ = child.wait();
+        for member in &mut self.0 {
+            let _ = member.child.wait();
         }
+    }
+}
+
+impl Family {
+    /// Looks who has ended.
+    fn look(&mut self) -> Result<()> {
+        for member in self.0.iter_mut().filter(|m| !m.ended) {
+            let Some(status) = member.child.try_wait()? else { continue };
+            let (name, how) = (&member.name, how(status));
+            let Some((id, parent)) = &member.parent else { bail!("PD `{name}` {how}; the run is over") };
+            eprintln!("PD `{name}` {how}");
+            member.ended = true;
+            member.epitaph.write(&fault::of_status(status));
+            parent.tell_end(*id);
+        }
+        Ok(())
     }
 }
 
@@ -89,7 +117,8 @@ impl Drop for Announcement {
     }
 }
 
-/// Runs the system until a signal ends it (`Ok`) or a PD does (`Err`).
+/// Runs the system until a signal ends it (`Ok`), or a PD does that is nested in
+/// no other (`Err`).
 pub fn run(programs: &[Program], options: &Options) -> Result<()> {
     let system = topology::load(&options.system, &options.folders)?;
     let chosen: Vec<&Program> =
@@ -105,11 +134,16 @@ pub fn run(programs: &[Program], options: &Options) -> Result<()> {
     let network = if with_network { Some(Network::start(&options.network)?) } else { None };
     let tap = network.as_ref().map(Network::tap);
 
+    let memory = memory::map_anywhere(&control, CONTROL_BYTES)?;
     let mut family = Family(Vec::new());
     for (index, program) in chosen.iter().enumerate() {
+        let pd = &system.pds[index];
+        let place = |name: &str| system.pds.iter().position(|p| p.name == name);
+        let parent = pd.parent.as_ref().and_then(|p| Some((p.id, Doorway::new(memory, place(&p.pd)?)?)));
+        let epitaph = Epitaph::new(memory, index).context("too many PDs")?;
         let child = launch(&system, index, program, &control, &regions, tap, disk.as_ref())
-            .with_context(|| format!("cannot start PD `{}`", system.pds[index].name))?;
-        family.0.push((system.pds[index].name.clone(), child));
+            .with_context(|| format!("cannot start PD `{}`", pd.name))?;
+        family.0.push(Member { name: pd.name.clone(), child, parent, epitaph, ended: false });
     }
     let _announcement = Announcement::publish(
         &options.json,
@@ -119,18 +153,14 @@ pub fn run(programs: &[Program], options: &Options) -> Result<()> {
             guest: crate::net::GUEST.to_string(),
             http_port: options.network.http_port,
             echo_port: options.network.echo_port,
-            pds: family.0.iter().map(|(name, child)| (name.clone(), child.id())).collect(),
+            pds: family.0.iter().map(|m| (m.name.clone(), m.child.id())).collect(),
         },
     )?;
     for signal in signals.forever() {
         if signal != SIGCHLD {
             return Ok(());
         }
-        for (name, child) in &mut family.0 {
-            if let Some(status) = child.try_wait()? {
-                bail!("PD `{name}` {}; the run is over", how(status));
-            }
-        }
+        family.look()?;
     }
     Ok(())
 }

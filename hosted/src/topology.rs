@@ -54,9 +54,8 @@ pub fn load(file: &Path, folders: &Folders) -> Result<System> {
         })?;
         let found = Config::decode(&bytes).with_context(|| path.display().to_string())?;
         let expected = strait_system::config(&system, &Settings::default(), pd);
-        if (&found.name, &found.regions, &found.channels, &found.irqs)
-            != (&expected.name, &expected.regions, &expected.channels, &expected.irqs)
-        {
+        let same = |c: &Config| Config { settings: Vec::new(), ..c.clone() };
+        if same(&found) != same(&expected) {
             bail!("{} is older than {}; run `make config`", path.display(), file.display());
         }
     }
@@ -130,6 +129,8 @@ pub fn manifest(system: &System, index: usize, program: &Program, supervisor: i3
             peer_can_call: other.can_call,
         })
     });
+    let number = |pd: &Pd| system.pds.iter().position(|p| p.name == pd.name);
+    let children = system.children(&pd.name).filter_map(|(child, id)| Some((id, number(child)?)));
     let manifest = Manifest {
         name: pd.name.clone(),
         program: program.name.into(),
@@ -137,6 +138,7 @@ pub fn manifest(system: &System, index: usize, program: &Program, supervisor: i3
         supervisor,
         control: FIRST_FD,
         channels: channels.collect(),
+        children: children.collect(),
         tap: program.tap.then_some(FIRST_FD + 1 + regions.len() as RawFd),
         disk: program.disk.then_some(FIRST_FD + 1 + regions.len() as RawFd + RawFd::from(program.tap)),
         regions,

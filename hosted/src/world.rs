@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 use strait_pd::{Channel, ChannelSet, Component, MAX_CHANNELS, Message, Pd};
 use strait_ring::SharedMemory;
 
-use crate::control::{Doorway, Mailbox};
+use crate::control::{Doorway, Epitaph, Mailbox};
 use crate::interrupt::Interrupt;
 use crate::manifest::{ChannelEnd, Manifest};
 
@@ -24,6 +24,8 @@ pub struct World {
     links: [Option<Link>; MAX_CHANNELS],
     /// Channels on which the description lets the other end call.
     callable: u64,
+    /// The PDs nested in this one: their numbers, and how they ended.
+    children: Vec<(u8, Epitaph)>,
     interrupts: RefCell<[Option<Arc<Interrupt>>; MAX_CHANNELS]>,
 }
 
@@ -66,8 +68,11 @@ impl World {
             *place = Some(link);
         }
         let door = Doorway::new(control, manifest.index).context("impossible PD number in the manifest")?;
+        let child = |&(id, pd): &(u8, usize)| Some((id, Epitaph::new(control, pd)?));
+        let children = manifest.children.iter().map(child).collect::<Option<_>>();
+        let children = children.context("impossible child in the manifest")?;
         let interrupts = RefCell::new(array::from_fn(|_| None));
-        Ok(Self { name: manifest.name.clone(), door, links, callable, interrupts })
+        Ok(Self { name: manifest.name.clone(), door, links, callable, children, interrupts })
     }
 
     /// Where this PD is woken.
@@ -105,6 +110,16 @@ impl World {
         self.serve_calls(&mut Message::new(0), |_, m| m.set(NOT_SERVED, &[]));
     }
 
+    /// Tells `component` which PDs nested in this one have ended.
+    fn tell_ends(&self, component: &mut impl Component) {
+        let ended = self.door.take_ended();
+        for (child, epitaph) in self.children.iter().filter(|(child, _)| ended & 1 << child != 0) {
+            if let Some(fault) = epitaph.read() {
+                component.fault(*child, &fault);
+            }
+        }
+    }
+
     /// Runs `component` for ever.
     pub fn serve(&self, component: &mut impl Component) -> ! {
         let mut message = Message::new(0);
@@ -116,6 +131,7 @@ impl World {
                 self.notify(channel);
             }
             let called = self.serve_calls(&mut message, |c, m| component.protected(c, m));
+            self.tell_ends(component);
             if notified.is_empty() && !called {
                 self.door.sleep();
             }

@@ -122,6 +122,7 @@ impl Fake {
             regions: vec![RegionConfig { name: "client_net".into(), vaddr: 0, size: 0, prefill: 0, writable: true }],
             channels: vec![channel("net_server", NET), channel("timer_driver", TIMER), channel("other", OTHER)],
             irqs: vec![],
+            children: vec![],
             settings: settings.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
         };
         (fake, environment_for_tests(fake, config, &[("client_net", memory)]))

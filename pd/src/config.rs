@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::Channel;
 
 /// Version of the encoding; it is the first byte.
-pub const CONFIG_VERSION: u8 = 1;
+pub const CONFIG_VERSION: u8 = 2;
 
 /// The configuration of one PD.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct Config {
     /// Its interrupts: name of the device (the `setvar_id` of the `irq`
     /// element) and channel number.
     pub irqs: Vec<(String, u8)>,
+    /// The PDs nested in it, whose faults it is told of; see
+    /// [`Component::fault`](crate::Component::fault).
+    pub children: Vec<ChildConfig>,
     /// What `strait.toml` says for this PD: dotted keys and their values as
     /// text, e.g. `("ipv4.address", "10.0.2.15/24")`.
     pub settings: Vec<(String, String)>,
@@ -55,6 +58,15 @@ pub struct ChannelConfig {
     pub id: u8,
     /// Whether this PD may make protected procedure calls over it.
     pub can_call: bool,
+}
+
+/// One PD nested in another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChildConfig {
+    /// Its name.
+    pub name: String,
+    /// Its number at its parent.
+    pub id: u8,
 }
 
 /// Why a configuration is of no use.
@@ -150,6 +162,7 @@ mod tests {
             }],
             channels: vec![ChannelConfig { peer: "net_server".into(), id: 3, can_call: true }],
             irqs: vec![("virtio_net".into(), 1)],
+            children: vec![ChildConfig { name: "greet".into(), id: 2 }],
             settings: vec![("k".into(), "v".into())],
         }
     }

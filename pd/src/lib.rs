@@ -17,9 +17,11 @@ use alloc::{string::String, vec::Vec};
 use core::ptr::NonNull;
 
 mod config;
+mod fault;
 mod message;
 
-pub use config::{CONFIG_VERSION, ChannelConfig, Config, ConfigError, RegionConfig};
+pub use config::{CONFIG_VERSION, ChannelConfig, ChildConfig, Config, ConfigError, RegionConfig};
+pub use fault::{Fault, FaultKind};
 pub use message::{MESSAGE_BYTES, MESSAGE_WORDS, Message};
 
 /// Most channels and interrupts one PD can have (Microkit 2.3.0; its manual
@@ -146,6 +148,12 @@ pub trait Component {
     fn protected(&mut self, channel: Channel, message: &mut Message) {
         let _ = channel;
         *message = Message::new(u64::MAX);
+    }
+
+    /// The PD nested in this one under the number `child` faulted: it runs no
+    /// more, its memory stays as it left it.
+    fn fault(&mut self, child: u8, fault: &Fault) {
+        let _ = (child, fault);
     }
 }
 

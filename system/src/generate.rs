@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use strait_pd::{ChannelConfig, Config, RegionConfig};
+use strait_pd::{ChannelConfig, ChildConfig, Config, RegionConfig};
 
 use crate::model::{Pd, System};
 use crate::programs::{SERVICES, program};
@@ -71,28 +71,35 @@ pub fn config(system: &System, settings: &Settings, pd: &Pd) -> Config {
     });
     let set = settings.pd(&pd.name).map(|table| &table.entries[..]).unwrap_or_default();
     let set = set.iter().map(|s| (s.key.clone(), s.value.clone()));
-    let identities = SERVICES.iter().any(|s| s.server == pd.name).then(|| identities(system, settings));
+    let clients = SERVICES.iter().any(|s| s.server == pd.name).then(|| clients(system, settings, &pd.name));
     Config {
         name: pd.name.clone(),
         regions: regions.collect(),
         channels: channels.collect(),
         irqs: pd.irqs.iter().map(|irq| (irq_name(pd, irq), irq.id)).collect(),
-        settings: set.chain(identities.unwrap_or_default()).collect(),
+        children: system.children(&pd.name).map(|(child, id)| ChildConfig { name: child.name.clone(), id }).collect(),
+        settings: set.chain(clients.unwrap_or_default()).collect(),
     }
 }
 
-/// User and group of every client, for the servers: `identity.<client>` is
-/// `uid:gid`.
-fn identities(system: &System, settings: &Settings) -> Vec<(String, String)> {
-    let clients = system.pds.iter().filter(|pd| system.is_client(pd));
-    let ids = clients.enumerate().map(|(i, pd)| {
+/// What `server` must know of every client: `identity.<client>` is `uid:gid`,
+/// its user and group; `parent.<client>` is the PD that may say that it has
+/// ended, if there is one.
+fn clients(system: &System, settings: &Settings, server: &str) -> Vec<(String, String)> {
+    let mut told = Vec::new();
+    for (i, pd) in system.pds.iter().filter(|pd| system.is_client(pd)).enumerate() {
         let set = |key| settings.pd(&pd.name).and_then(|table| Some(table.get(key)?.value.clone()));
         let default = (FIRST_ID + i as u32).to_string();
         let uid = set("identity.uid").unwrap_or_else(|| default.clone());
         let gid = set("identity.gid").unwrap_or(default);
-        (format!("identity.{}", pd.name), format!("{uid}:{gid}"))
-    });
-    ids.collect()
+        told.push((format!("identity.{}", pd.name), format!("{uid}:{gid}")));
+        if let Some(parent) = &pd.parent
+            && system.end_between(&parent.pd, server).is_some_and(|(mine, _)| mine.can_call)
+        {
+            told.push((format!("parent.{}", pd.name), parent.pd.clone()));
+        }
+    }
+    told
 }
 
 /// An interrupt is called by its `setvar_id`, if it has one, or as the PD's

@@ -177,6 +177,11 @@ impl System {
         self.pds.iter().find(|p| p.name == name)
     }
 
+    /// The PDs nested in the one called `pd`, each with its number there.
+    pub fn children<'a>(&'a self, pd: &'a str) -> impl Iterator<Item = (&'a Pd, u8)> {
+        self.pds.iter().filter_map(move |child| Some((child, child.parent.as_ref().filter(|p| p.pd == pd)?.id)))
+    }
+
     /// The PDs that map the region called `name`, each with its map.
     pub fn users<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a Pd, &'a Map)> {
         self.pds.iter().flat_map(|pd| pd.maps.iter().map(move |m| (pd, m))).filter(move |(_, m)| m.region == name)

@@ -163,6 +163,7 @@ fn with_tokens() -> (VfsServer, Client, Client, SharedMemory) {
         regions: vec![region("a_vfs"), region("b_vfs"), region("vfs_tokens")],
         channels: vec![channel("a", 0), channel("b", 1), channel("entropy_driver", 40)],
         irqs: vec![],
+        children: vec![],
         settings: vec![("mounts".into(), "/ ramfs".into())],
     };
     let shared = [("a_vfs", a), ("b_vfs", b), ("vfs_tokens", tokens)];

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::{Arguments, Failed, Trial};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use strait_hosted::{Program, Running, Start};
-use strait_pd::{Channel, ChannelSet, Component, ConfigError, Environment, Message};
+use strait_pd::{Channel, ChannelSet, Component, ConfigError, Environment, Fault, Message};
 use strait_ring::SharedMemory;
 use strait_system::{Settings, System};
 
@@ -21,6 +21,7 @@ const PROGRAMS: &[Program] = &[
     Program::new("ponger", |s| s.serve(Ponger::new)),
     Program::new("intruder", intruder),
     Program::new("idle", |s| idle(&s.env)),
+    Program::new("watcher", |s| s.serve(|env| Ok::<_, ConfigError>(Watcher(env)))),
     Program { tap: true, ..Program::new("nic", nic::main) },
 ];
 
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         trial("calls_notifications_and_regions", calls_notifications_and_regions),
         trial("a_panic_ends_the_run_and_frees_the_caller", a_panic_ends_the_run_and_frees_the_caller),
         trial("a_killed_server_ends_the_run", a_killed_server_ends_the_run),
+        trial("the_end_of_a_child_is_told_to_its_parent", the_end_of_a_child_is_told_to_its_parent),
         trial("rights_are_enforced", rights_are_enforced),
         trial("nothing_outlives_the_supervisor", nothing_outlives_the_supervisor),
         trial("mismatches_are_refused_before_the_start", mismatches_are_refused_before_the_start),
@@ -126,6 +128,19 @@ fn intruder(start: Start) -> ! {
     panic!("was let through");
 }
 
+/// Says how its children end.
+struct Watcher(Environment);
+
+impl Component for Watcher {
+    fn notified(&mut self, _: ChannelSet) -> Option<Channel> {
+        None
+    }
+
+    fn fault(&mut self, child: u8, fault: &Fault) {
+        self.0.pd.debug_write(format!("child {child}: {fault}\n").as_bytes());
+    }
+}
+
 // The systems.
 
 const TWO: &str = r#"<system>
@@ -163,6 +178,26 @@ const INTRUDER: &str = r#"<system>
         <map mr="archive" vaddr="0x10_8000_0000" perms="r"/>
     </protection_domain>
     <channel><end pd="intruder" id="0" notify="false"/><end pd="idle" id="0"/></channel>
+</system>"#;
+
+const NESTED: &str = r#"<system>
+    <memory_region name="archive" prefill_path="archive.txt"/>
+    <memory_region name="watcher_config" size="0x1000" prefill_path="config/watcher.bin"/>
+    <memory_region name="intruder_config" size="0x1000" prefill_path="config/intruder.bin"/>
+    <memory_region name="idle_config" size="0x1000" prefill_path="config/idle.bin"/>
+    <protection_domain name="watcher" priority="20">
+        <program_image path="watcher.elf"/>
+        <map mr="watcher_config" vaddr="0x10_0000_0000" perms="r" setvar_vaddr="strait_config"/>
+        <protection_domain name="idle" id="61" priority="10">
+            <program_image path="idle.elf"/>
+            <map mr="idle_config" vaddr="0x10_0000_0000" perms="r" setvar_vaddr="strait_config"/>
+        </protection_domain>
+        <protection_domain name="intruder" id="0" priority="10">
+            <program_image path="intruder.elf"/>
+            <map mr="intruder_config" vaddr="0x10_0000_0000" perms="r" setvar_vaddr="strait_config"/>
+            <map mr="archive" vaddr="0x10_8000_0000" perms="r"/>
+        </protection_domain>
+    </protection_domain>
 </system>"#;
 
 /// Writes the system and its configurations into `folder`.
@@ -303,6 +338,23 @@ fn a_killed_server_ends_the_run() -> Result<(), Failed> {
     kill_process(pid(run.pds["ponger"]), Signal::KILL)?;
     assert_eq!(child.finish().code(), Some(1));
     contains(&said(folder.path()), "PD `ponger` was ended by signal 9");
+    gone(&run);
+    Ok(())
+}
+
+fn the_end_of_a_child_is_told_to_its_parent() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    prepare(folder.path(), NESTED, "");
+    let mut child = start(folder.path());
+    let run = running(folder.path());
+    let says = |text: &str| until(text, || said(folder.path()).contains(text));
+    says("child 0: memory fault at 0x1080000000, instruction 0x");
+    says("PD `intruder` was ended by a memory fault");
+    kill_process(pid(run.pds["idle"]), Signal::KILL)?;
+    says("child 61: exit 137\n");
+    assert!(child.ended().is_none());
+    child.signal(Signal::TERM);
+    assert!(child.finish().success());
     gone(&run);
     Ok(())
 }

@@ -99,6 +99,7 @@ fn environment(
             .map(|(peer, id)| ChannelConfig { peer: (*peer).into(), id: *id, can_call: true })
             .collect(),
         irqs: vec![],
+        children: vec![],
         settings: vec![("mounts".into(), "/ ramfs,/tmp ramfs".into())],
     };
     environment_for_tests(view, config, regions)

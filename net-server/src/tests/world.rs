@@ -270,6 +270,7 @@ impl World {
             .map(|(p, id)| ChannelConfig { peer: p.to_string(), id: *id, can_call: true })
             .collect(),
             irqs: vec![],
+            children: vec![],
             settings: [("ipv4.mode", "static"), ("ipv4.address", "10.0.2.15/24"), ("ipv4.gateway", "10.0.2.2")]
                 .iter()
                 .filter(|(key, _)| !settings.iter().any(|(k, _)| k == key))

@@ -9,8 +9,8 @@
 //! Everything else comes from the configuration region that the Microkit tool
 //! maps and whose address it writes into the symbol `strait_config`.
 //!
-//! Limits: one thread per PD; no passive PDs; a fault of a child PD stops the
-//! child for good.
+//! Limits: one thread per PD; no passive PDs. A fault of a child PD stops the
+//! child for good; a [`Component`](strait_pd::Component) is told of it.
 
 #![no_std]
 

@@ -3,8 +3,9 @@
 //! A turn costs one system call: the reply to a protected call, or the
 //! notification that the component asked for, is fused with the next receive.
 
-use sel4::{Cap, MessageInfo, cap, cap_type};
-use strait_pd::{Channel, ChannelSet, Component, MESSAGE_WORDS, Message};
+use sel4::{Cap, Fault as Report, MessageInfo, cap, cap_type};
+use sel4_microkit::Child;
+use strait_pd::{Channel, ChannelSet, Component, Fault, FaultKind, MESSAGE_WORDS, Message};
 
 /// Where Microkit puts the capabilities of a PD (its libmicrokit agrees).
 const INPUT: cap::Endpoint = Cap::from_bits(1);
@@ -15,6 +16,8 @@ const FIRST_NOTIFICATION: u64 = 10;
 /// notifications.
 const IS_CALL: u64 = 1 << 63;
 const IS_FAULT: u64 = 1 << 62;
+/// The child's number in the badge of its fault.
+const CHILD: u64 = 0xff;
 
 /// The label of a reply to a call that the component does not serve.
 const NOT_SERVED: u64 = u64::MAX >> 12;
@@ -85,6 +88,22 @@ fn write_message(message: &Message) -> MessageInfo {
     MessageInfo::new(message.label & NOT_SERVED, 0, 0, words.len())
 }
 
+/// What the kernel says of a fault (seL4 manual, "Faults").
+fn read_fault(info: &MessageInfo) -> Fault {
+    sel4::with_ipc_buffer(|b| {
+        let (kind, ip, detail) = match Report::new(b, info) {
+            Report::VmFault(fault) => (FaultKind::Memory, fault.ip(), fault.addr()),
+            Report::UserException(fault) => {
+                (FaultKind::Exception, fault.inner().get_FaultIP(), fault.inner().get_Number())
+            }
+            Report::UnknownSyscall(fault) => (FaultKind::Call, fault.fault_ip(), fault.syscall()),
+            Report::CapFault(fault) => (FaultKind::Call, fault.inner().get_IP(), fault.inner().get_Addr()),
+            _ => (FaultKind::Other, 0, info.label()),
+        };
+        Fault { kind, ip, detail }
+    })
+}
+
 /// Runs `component` for ever.
 pub fn serve(component: &mut impl Component) -> ! {
     // One message for all calls: only the words in use are ever copied.
@@ -100,7 +119,11 @@ pub fn serve(component: &mut impl Component) -> ! {
             }
             reply_and_receive(write_message(&message))
         } else if badge & IS_FAULT != 0 {
-            // No reply: the child stays stopped.
+            let child = Child::new((badge & CHILD) as usize);
+            let fault = read_fault(&event.0);
+            // It waits for a reply, which it does not get.
+            let _ = child.tcb().tcb_suspend();
+            component.fault(child.index() as u8, &fault);
             receive()
         } else {
             match component.notified(ChannelSet(badge)) {

@@ -136,6 +136,7 @@ pub fn environment_of(
         regions,
         channels: channels.collect(),
         irqs: Vec::new(),
+        children: Vec::new(),
         settings: Vec::new(),
     };
     environment_for_tests(world, config, &shared)

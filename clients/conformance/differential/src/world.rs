@@ -158,6 +158,7 @@ fn environment(side: &'static Side, name: &str, peers: &[(&str, u8)], regions: &
             .map(|(peer, id)| ChannelConfig { peer: (*peer).into(), id: *id, can_call: true })
             .collect(),
         irqs: vec![],
+        children: vec![],
         settings: if name == "net_server" {
             settings.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect()
         } else {

@@ -109,6 +109,7 @@ fn file_server(pd: PdRef, session: SharedMemory) -> VfsServer {
         regions: vec![region("client_vfs", 0), region("vfs_archive", tar.len())],
         channels: vec![channel("client", 0)],
         irqs: vec![],
+        children: vec![],
         settings: vec![],
     };
     let shared = [("client_vfs", session), ("vfs_archive", memory)];

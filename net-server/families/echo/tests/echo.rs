@@ -71,6 +71,7 @@ fn server(more: bool) -> (NetServer, SessionRegion) {
             .map(|(peer, id)| ChannelConfig { peer: peer.to_string(), id: *id, can_call: true })
             .collect(),
         irqs: vec![],
+        children: vec![],
         settings: vec![],
     };
     let env = environment_for_tests(Box::leak(Box::new(Still::default())), config, &regions);
