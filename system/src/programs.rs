@@ -103,6 +103,8 @@ pub const SESSION_MIN: u64 = 16 * 0x1000;
 pub const SESSION_MAX: u64 = 256 * 1024 * 1024;
 /// The PD that gathers the logs.
 pub const CONSOLE: &str = "console";
+/// The program that looks after the PDs nested in its own.
+pub const SUPERVISOR: &str = "supervisor";
 /// Least size of a log region.
 pub const LOG_MIN: u64 = 0x1000;
 /// The symbol through which a PD finds its configuration.
@@ -258,6 +260,7 @@ pub const PROGRAMS: &[Program] = &[
         settings: &[key("mounts", Kind::Mounts), key("quota.pages", Kind::Number), key("quota.inodes", Kind::Number)],
         ..NOTHING
     },
+    Program { name: SUPERVISOR, ..NOTHING },
     Program { name: "echo", sessions: &[&NET], settings: &[key("port", Kind::Port)], port: Some(7), ..NOTHING },
     Program {
         name: "httpd",

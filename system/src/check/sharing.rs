@@ -3,7 +3,9 @@
 use super::Report;
 use super::structure::is_device;
 use crate::model::{Map, Pd, Perms, Region, System};
-use crate::programs::{self, CONFIG_SYMBOL, CONSOLE, LOG_MIN, SERVICES, SESSION_MAX, SESSION_MIN, Service, program};
+use crate::programs::{
+    self, CONFIG_SYMBOL, CONSOLE, LOG_MIN, SERVICES, SESSION_MAX, SESSION_MIN, SUPERVISOR, Service, program,
+};
 
 pub fn check(system: &System, report: &mut Report<'_>) {
     for pd in &system.pds {
@@ -17,6 +19,7 @@ pub fn check(system: &System, report: &mut Report<'_>) {
             }
         }
         callers(system, service, report);
+        parents(system, service, report);
     }
     for region in &system.regions {
         if let Some(pd) = owner(system, region, "log") {
@@ -90,14 +93,35 @@ fn session(system: &System, service: &Service, region: &Region, client: &str, re
     }
 }
 
-/// Whoever calls a server must have a session with it.
+/// The PDs nested in the one called `parent` that have a session.
+fn nested_clients<'a>(system: &'a System, service: &Service, parent: &'a str) -> impl Iterator<Item = &'a Pd> {
+    let session = move |client: &str| format!("{client}_{}", service.suffix);
+    system.children(parent).map(|(child, _)| child).filter(move |child| system.region(&session(&child.name)).is_some())
+}
+
+/// Whoever calls a server must have a session with it, or be the parent of one
+/// who has.
 fn callers(system: &System, service: &Service, report: &mut Report<'_>) {
     for (_, caller) in system.ends(service.server).filter(|(_, other)| other.can_call) {
         let name = format!("{}_{}", caller.pd, service.suffix);
-        if system.region(&name).is_none() && system.pd(&caller.pd).is_some() {
+        let parent = nested_clients(system, service, &caller.pd).next().is_some();
+        if system.region(&name).is_none() && !parent && system.pd(&caller.pd).is_some() {
             report.at(
                 caller.line,
                 format!("`{}` calls {} but has no session; add <memory_region name=\"{name}\" size=\"0x200000\"/> and map it perms=\"rw\" in both", caller.pd, service.server),
+            );
+        }
+    }
+}
+
+/// A supervisor must be able to tell the server when a client has ended.
+fn parents(system: &System, service: &Service, report: &mut Report<'_>) {
+    for pd in system.pds.iter().filter(|pd| pd.program() == SUPERVISOR) {
+        let Some(client) = nested_clients(system, service, &pd.name).next() else { continue };
+        if !system.end_between(&pd.name, service.server).is_some_and(|(mine, _)| mine.can_call) {
+            report.at(
+                pd.line,
+                format!("`{}` must be able to tell {server} of the end of `{}`; add <channel><end pd=\"{0}\" id=\"...\" pp=\"true\"/><end pd=\"{server}\" id=\"...\"/></channel>", pd.name, client.name, server = service.server),
             );
         }
     }

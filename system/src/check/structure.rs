@@ -20,6 +20,7 @@ pub fn check(system: &System, report: &mut Report<'_>) {
     }
     for pd in &system.pds {
         numbers(system, pd, report);
+        children(system, pd, report);
         maps(system, pd, report);
     }
     channels(system, report);
@@ -94,6 +95,18 @@ fn numbers(system: &System, pd: &Pd, report: &mut Report<'_>) {
             report.at(line, format!("id {id} of PD `{}` is already used in line {before}; {advice}", pd.name));
         } else {
             first.insert(id, line);
+        }
+    }
+}
+
+fn children(system: &System, pd: &Pd, report: &mut Report<'_>) {
+    let mut first: HashMap<u8, &str> = HashMap::new();
+    for (child, id) in system.children(&pd.name) {
+        if let Some(other) = first.insert(id, &child.name) {
+            report.at(
+                child.line,
+                format!("`{}` has the number {id} in `{}`, as `{other}` has; change one", child.name, pd.name),
+            );
         }
     }
 }
