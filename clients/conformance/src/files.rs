@@ -22,6 +22,13 @@ macro_rules! calls {
             /// A directory on a file system that can be written.
             fn scratch(&self) -> String;
 
+            /// A directory of another user, if this one has no privileges.
+            fn foreign(&self) -> String;
+
+            /// Whether permissions are to be looked at although this is the
+            /// superuser: what it makes is its own, as anybody's.
+            fn set_unprivileged(&self, on: bool) -> Result<()>;
+
             $(fn $name(&self $(, $arg: $type)*) -> Result<$result>;)*
         }
     };
@@ -55,7 +62,7 @@ calls! {
     fn getcwd(into: &mut [u8]) -> usize;
     fn chdir(path: &str) -> ();
     fn fchdir(fd: Fd) -> ();
-    fn sendfile(to: Fd, from: Fd, count: usize) -> usize;
+    fn sendfile(to: Fd, from: Fd, offset: Option<&mut u64>, count: usize) -> usize;
 }
 
 /// Passes the calls on.
@@ -70,6 +77,16 @@ macro_rules! same {
 impl Files for Process {
     fn scratch(&self) -> String {
         "/tmp".into()
+    }
+
+    fn foreign(&self) -> String {
+        // It is root's.
+        "/tmp".into()
+    }
+
+    fn set_unprivileged(&self, _: bool) -> Result<()> {
+        // The suite is a user as any other.
+        Ok(())
     }
 
     same! {
@@ -95,6 +112,7 @@ impl Files for Process {
         fn getcwd(into: &mut [u8]) -> usize;
         fn chdir(path: &str) -> ();
         fn fchdir(fd: Fd) -> ();
+        fn sendfile(to: Fd, from: Fd, offset: Option<&mut u64>, count: usize) -> usize;
     }
 
     fn faccessat(&self, directory: Fd, path: &str, mode: u32) -> Result<()> {
@@ -118,10 +136,6 @@ impl Files for Process {
 
     fn umask(&self, mask: u32) -> Result<u32> {
         Ok(Process::umask(self, mask))
-    }
-
-    fn sendfile(&self, to: Fd, from: Fd, count: usize) -> Result<usize> {
-        Process::sendfile(self, to, from, None, count)
     }
 }
 
@@ -212,6 +226,14 @@ pub fn inside(t: &Test<'_>, case: impl FnOnce(&Test<'_>) -> Outcome) -> Outcome 
     let _ = t.umask(mask);
     done("chdir() after the case", t.chdir("/"))?;
     done("removing what the case made", t.remove_all(&directory))?;
+    outcome
+}
+
+/// Does something with the rights of an ordinary user.
+pub fn unprivileged(t: &Test<'_>, f: impl FnOnce(&Test<'_>) -> Outcome) -> Outcome {
+    ok!(t.set_unprivileged(true));
+    let outcome = f(t);
+    ok!(t.set_unprivileged(false));
     outcome
 }
 

@@ -92,6 +92,23 @@ impl Files for Linux {
         scratch().into()
     }
 
+    fn foreign(&self) -> String {
+        static FOREIGN: OnceLock<String> = OnceLock::new();
+        let make = || {
+            let path = format!("{}/foreign", scratch());
+            // Where there is one user, root's own is another's.
+            match fs::create_dir(&path).and_then(|()| std::os::unix::fs::chown(&path, Some(12345), Some(12345))) {
+                Ok(()) => path,
+                Err(_) => "/tmp".into(),
+            }
+        };
+        FOREIGN.get_or_init(make).clone()
+    }
+
+    fn set_unprivileged(&self, on: bool) -> Result<()> {
+        capabilities::set_effective(capabilities::OF_FILES, !on)
+    }
+
     fn openat(&self, directory: Fd, path: &str, flags: u32, mode: u32) -> Result<Fd> {
         check(unsafe { libc::openat(directory, c(path)?.as_ptr(), flags as c_int, mode) })
     }
@@ -224,7 +241,42 @@ impl Files for Linux {
         done(unsafe { libc::fchdir(fd) })
     }
 
-    fn sendfile(&self, to: Fd, from: Fd, count: usize) -> Result<usize> {
-        size(unsafe { libc::sendfile(to, from, std::ptr::null_mut(), count) })
+    fn sendfile(&self, to: Fd, from: Fd, offset: Option<&mut u64>, count: usize) -> Result<usize> {
+        let at = offset.map_or(std::ptr::null_mut(), std::ptr::from_mut);
+        size(unsafe { libc::sendfile(to, from, at.cast(), count) })
+    }
+}
+
+/// capabilities(7).
+mod capabilities {
+    use super::{Result, done};
+
+    /// What lets root do with files whatever it likes: CAP_CHOWN,
+    /// CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID.
+    pub const OF_FILES: u32 = 0b1_1111;
+    /// _LINUX_CAPABILITY_VERSION_3
+    const VERSION: u32 = 0x2008_0522;
+
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+
+    #[repr(C)]
+    #[derive(Clone, Copy, Default)]
+    struct Data {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+
+    /// Puts capabilities into force for this thread, or out of it.
+    pub fn set_effective(which: u32, on: bool) -> Result<()> {
+        let header = Header { version: VERSION, pid: 0 };
+        let mut data = [Data::default(); 2];
+        done(unsafe { libc::syscall(libc::SYS_capget, &header, &mut data) } as i32)?;
+        data[0].effective = if on { data[0].effective | which } else { data[0].effective & !which };
+        done(unsafe { libc::syscall(libc::SYS_capset, &header, &data) } as i32)
     }
 }

@@ -29,8 +29,19 @@ pub const CASES: &[Case] = &[
     Case::new("fchmod changes the mode", "fchmod(2)", ONCE, change_mode),
     Case::new("no socket calls on files", "send(2) ENOTSOCK", ONCE, not_a_socket),
     Case::new("statvfs tells of the file system", "statvfs(3)", ONCE, file_system),
-    Case::new("sendfile to a socket", "sendfile(2)", &[TCP4], sendfile),
     Case::new("a file and a socket by one poll", "poll(2)", ONCE, poll_both),
+    Case::new("seeking too far", "lseek(2) EINVAL", ONCE, seeking_far),
+    Case::new("reading and writing nothing", "readv(2) EBADF", ONCE, nothing),
+    Case::new("FIONREAD of a directory", "ioctl(2) ENOTTY", ONCE, fionread_directory),
+    Case::new("writing takes set-id bits away", "inode(7)", ONCE, set_id),
+    Case::new("times change with the content", "inode(7) mtime, ctime", ONCE, times),
+    Case::new("long writes are one piece", "write(2)", ONCE, long_writes),
+    Case::new("when it is", "clock_gettime(2)", ONCE, epoch)
+        .differs("There is no clock that tells the date: times of files count from the start of the machine."),
+    Case::new("locks", "fcntl(2) F_SETLK", ONCE, locks).differs("There are no locks on files: EINVAL."),
+    Case::new("holes are not told", "lseek(2) SEEK_HOLE", ONCE, holes).differs("SEEK_DATA and SEEK_HOLE give EINVAL."),
+    Case::new("300 open files", "open(2) EMFILE", ONCE, many_open)
+        .differs("vfs_server keeps 256 open files and pipe ends for a process: EMFILE beyond that."),
 ];
 
 const RW: u32 = open::RDWR | open::CREAT;
@@ -364,21 +375,6 @@ fn file_system(t: &Test<'_>) -> Outcome {
     })
 }
 
-fn sendfile(t: &Test<'_>) -> Outcome {
-    inside(t, |t| {
-        put(t, "f", b"0123456789")?;
-        let fd = ok!(t.open("f", open::RDONLY, 0));
-        gives!(t.lseek(fd, 2, seek::SET), 2);
-        let (a, b) = t.pair()?;
-        gives!(t.sendfile(a, fd, 5), 5);
-        gives!(t.lseek(fd, 0, seek::CUR), 7);
-        gives!(t.sendfile(a, fd, 50), 3);
-        gives!(t.sendfile(a, fd, 50), 0);
-        eq!(t.read_exactly(b, 8)?, b"23456789".to_vec());
-        t.shut(&[a, b, fd])
-    })
-}
-
 fn poll_both(t: &Test<'_>) -> Outcome {
     inside(t, |t| {
         let (fd, socket) = (ok!(t.open("f", RW, 0o644)), ok!(t.socket(AF_INET, SOCK_DGRAM.into(), 0)));
@@ -386,5 +382,172 @@ fn poll_both(t: &Test<'_>) -> Outcome {
         gives!(t.poll(&mut fds, -1), 1);
         eq!((fds[0].revents, fds[1].revents), (0, POLLIN));
         t.shut(&[fd, socket])
+    })
+}
+
+fn seeking_far(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        let fd = ok!(t.open("f", RW, 0o644));
+        gives!(t.lseek(fd, i64::MAX, seek::SET), i64::MAX as u64);
+        err!(t.lseek(fd, 1, seek::CUR), EINVAL);
+        gives!(t.lseek(fd, 0, seek::CUR), i64::MAX as u64);
+        t.shut(&[fd])
+    })
+}
+
+fn nothing(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"0123")?;
+        let (r, w) = (ok!(t.open("f", open::RDONLY, 0)), ok!(t.open("f", open::WRONLY, 0)));
+        gives!(t.readv(r, &mut []), 0);
+        gives!(t.writev(w, &[]), 0);
+        gives!(t.read(r, &mut []), 0);
+        gives!(t.write(w, &[]), 0);
+        for result in [t.readv(w, &mut []), t.writev(r, &[]), t.read(w, &mut []), t.write(r, &[])] {
+            err!(result, EBADF);
+        }
+        let directory = ok!(t.open(".", open::RDONLY, 0));
+        gives!(t.readv(directory, &mut []), 0);
+        err!(t.read(directory, &mut []), EISDIR);
+        t.shut(&[r, w, directory])
+    })
+}
+
+fn fionread_directory(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        let fd = ok!(t.open(".", open::RDONLY, 0));
+        err!(t.ioctl(fd, FIONREAD, &mut [0; 4]), ENOTTY);
+        t.shut(&[fd])
+    })
+}
+
+fn set_id(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"0123")?;
+        unprivileged(t, |t| {
+            for (before, after) in [(0o6777, 0o777), (0o6666, 0o2666), (0o4755, 0o755), (0o2610, 0o610)] {
+                let fd = ok!(t.open("f", open::RDWR, 0));
+                ok!(t.fchmod(fd, before));
+                gives!(t.write(fd, b""), 0);
+                eq!(ok!(t.fstat(fd)).mode, mode::REGULAR | before);
+                gives!(t.write(fd, b"x"), 1);
+                eq!(ok!(t.fstat(fd)).mode, mode::REGULAR | after);
+                ok!(t.fchmod(fd, before));
+                ok!(t.ftruncate(fd, 2));
+                eq!(ok!(t.fstat(fd)).mode, mode::REGULAR | after);
+                t.shut(&[fd])?;
+            }
+            Ok(())
+        })
+    })
+}
+
+/// Times of change of content and of the rest.
+fn times_of(t: &Test<'_>, path: &str) -> Result<[(i64, u32); 2], Failure> {
+    let stat = ok!(t.stat(path));
+    Ok([(stat.mtime, stat.mtime_nsec), (stat.ctime, stat.ctime_nsec)])
+}
+
+/// Which of the times of `path` a step changes; they never go back.
+fn changes(t: &Test<'_>, path: &str, step: impl FnOnce() -> Outcome) -> Result<[bool; 2], Failure> {
+    let before = times_of(t, path)?;
+    // The kernel's clock for this has steps.
+    t.pause(20)?;
+    step()?;
+    let after = times_of(t, path)?;
+    that!(after[0] >= before[0] && after[1] >= before[1]);
+    Ok([after[0] != before[0], after[1] != before[1]])
+}
+
+fn times(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        let fd = ok!(t.open("f", RW, 0o644));
+        let done = |result: Result<(), Errno>| result.map_err(|e| Failure::new("a step", "success", e.name()));
+        let (both, none, second) = ([true, true], [false, false], [false, true]);
+        eq!(changes(t, "f", || done(t.write(fd, b"0123").map(drop)))?, both);
+        eq!(changes(t, "f", || done(t.ftruncate(fd, 2)))?, both);
+        eq!(changes(t, "f", || done(t.ftruncate(fd, 9)))?, both);
+        eq!(changes(t, "f", || done(t.write(fd, b"").map(drop)))?, none);
+        eq!(changes(t, "f", || done(t.read(fd, &mut [0; 4]).map(drop)))?, none);
+        eq!(changes(t, "f", || done(t.fchmod(fd, 0o600)))?, second);
+        eq!(changes(t, "f", || done(t.link("f", "g")))?, second);
+        eq!(changes(t, "f", || done(t.unlink("g")))?, second);
+        eq!(changes(t, ".", || done(t.rename("f", "g")))?, both);
+        ok!(t.rename("g", "f"));
+        eq!(changes(t, ".", || done(t.mknod("x", 0o600)))?, both);
+        eq!(changes(t, ".", || done(t.chmod("x", 0o644)))?, none);
+        eq!(changes(t, ".", || done(t.unlink("x")))?, both);
+        eq!(changes(t, ".", || done(t.mkdir("d", 0o755)))?, both);
+        eq!(changes(t, "d", || done(t.rename("d", "e")).and_then(|()| done(t.rename("e", "d"))))?, second);
+        eq!(changes(t, "f", || done(t.rename("f", "d/f")).and_then(|()| done(t.rename("d/f", "f"))))?, second);
+        t.shut(&[fd])
+    })
+}
+
+fn long_writes(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        let fd = ok!(t.open("f", open::RDWR | open::CREAT | open::APPEND, 0o644));
+        let data: alloc::vec::Vec<u8> = (0..300_000u32).map(|i| (i % 251) as u8).collect();
+        let parts: alloc::vec::Vec<&[u8]> = data.chunks(7_001).collect();
+        gives!(t.writev(fd, &parts), data.len());
+        gives!(t.write(fd, &data), data.len());
+        let mut got = alloc::vec![0; 2 * data.len()];
+        gives!(t.pread(fd, &mut got, 0), got.len());
+        that!(got[..data.len()] == data[..] && got[data.len()..] == data[..]);
+        t.shut(&[fd])
+    })
+}
+
+fn epoch(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"")?;
+        let since_2020 = ok!(t.stat("f")).mtime > 1_577_836_800;
+        eq!(since_2020, t.by_world(true, false));
+        Ok(())
+    })
+}
+
+/// F_SETLK.
+const SET_LOCK: i32 = 6;
+
+fn locks(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"")?;
+        let fd = ok!(t.open("f", open::RDWR, 0));
+        // On Linux there is no lock at this address.
+        let errno = t.by_world(Errno::EFAULT, Errno::EINVAL);
+        err!(t.fcntl(fd, SET_LOCK, 0), = errno);
+        t.shut(&[fd])
+    })
+}
+
+/// SEEK_HOLE.
+const HOLE: u32 = 4;
+
+fn holes(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"0123")?;
+        let fd = ok!(t.open("f", open::RDWR, 0));
+        eq!(t.lseek(fd, 0, HOLE), t.by_world(Ok(4), Err(Errno::EINVAL)));
+        t.shut(&[fd])
+    })
+}
+
+fn many_open(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"")?;
+        let mut fds = alloc::vec::Vec::new();
+        let result = loop {
+            match t.open("f", open::RDONLY, 0) {
+                Ok(fd) => fds.push(fd),
+                Err(e) => break Err(e),
+            }
+            if fds.len() == 300 {
+                break Ok(());
+            }
+        };
+        t.shut(&fds)?;
+        eq!(result, t.by_world(Ok(()), Err(Errno::EMFILE)));
+        Ok(())
     })
 }

@@ -2,7 +2,7 @@
 
 use alloc::{format, string::String, vec::Vec};
 
-use crate::{case::*, files::*, test::*};
+use crate::{case::*, files::*, posix::*, test::*};
 
 /// The cases.
 pub const CASES: &[Case] = &[
@@ -43,6 +43,13 @@ pub const CASES: &[Case] = &[
     Case::new("a socket node can be removed and renamed", "unix(7)", ONCE, socket_names),
     Case::new("a deep tree", "mkdir(2)", ONCE, deep),
     Case::new("many files", "open(2)", ONCE, many),
+    Case::new("rename to another name of the same file", "rename(2)", ONCE, rename_linked),
+    Case::new("truncating a FIFO by its name", "truncate(2) EINVAL", ONCE, truncate_fifo),
+    Case::new("directories that give their group", "inode(7) S_ISGID", ONCE, set_gid),
+    Case::new("the right to change names", "unlink(2), rename(2) EACCES", ONCE, rights),
+    Case::new("what belongs to another", "chmod(2) EPERM", ONCE, foreign),
+    Case::new("exchanging names", "renameat2(2) RENAME_EXCHANGE", ONCE, exchange)
+        .differs("Of the flags of renameat2 there is RENAME_NOREPLACE; others give EINVAL."),
 ];
 
 fn there(t: &Test<'_>) -> Outcome {
@@ -498,6 +505,137 @@ fn many(t: &Test<'_>) -> Outcome {
         }
         t.shut(&fds)?;
         gives!(get(t, "177"), b"177".to_vec());
+        Ok(())
+    })
+}
+
+fn rename_linked(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"x")?;
+        ok!(t.link("f", "g"));
+        ok!(t.rename("f", "g"));
+        gives!(t.names("."), ["f", "g"]);
+        err!(t.renameat2(AT_FDCWD, "f", AT_FDCWD, "g", RENAME_NOREPLACE), EEXIST);
+        unprivileged(t, |t| {
+            // Nothing is changed, so nobody need be allowed to.
+            ok!(t.chmod(".", 0o555));
+            ok!(t.rename("f", "f"));
+            ok!(t.rename("f", "g"));
+            err!(t.rename("f", "h"), EACCES);
+            ok!(t.chmod(".", 0o755));
+            Ok(())
+        })
+    })
+}
+
+fn truncate_fifo(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        ok!(t.mknod("p", mode::FIFO | 0o600));
+        let fd = ok!(t.open("p", open::RDONLY | open::NONBLOCK, 0));
+        err!(t.truncate("p", 0), EINVAL);
+        // Nobody has been there.
+        eq!(t.ready(fd, POLLIN)?, 0);
+        ok!(t.mkdir("d", 0o755));
+        err!(t.truncate("d", 0), EISDIR);
+        err!(t.truncate("none", 0), ENOENT);
+        err!(t.truncate("p", u64::MAX), EINVAL);
+        unprivileged(t, |t| {
+            ok!(t.chmod("p", 0));
+            err!(t.truncate("p", 0), EINVAL);
+            Ok(())
+        })?;
+        t.shut(&[fd])
+    })
+}
+
+fn set_gid(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        ok!(t.mkdir("d", 0o755));
+        ok!(t.chmod("d", 0o2775));
+        put(t, "d/f", b"")?;
+        ok!(t.mkdir("d/e", 0o755));
+        ok!(t.mkdir("d/e/g", 0o700));
+        eq!(ok!(t.stat("d/f")).mode, mode::REGULAR | 0o644);
+        eq!(ok!(t.stat("d/e")).mode, mode::DIRECTORY | 0o2755);
+        eq!(ok!(t.stat("d/e/g")).mode, mode::DIRECTORY | 0o2700);
+        let group = ok!(t.stat("d")).gid;
+        for path in ["d/f", "d/e", "d/e/g"] {
+            eq!(ok!(t.stat(path)).gid, group);
+        }
+        Ok(())
+    })
+}
+
+fn rights(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        ok!(t.mkdir("d", 0o755));
+        ok!(t.mkdir("d/e", 0o755));
+        put(t, "d/f", b"x")?;
+        put(t, "f", b"y")?;
+        unprivileged(t, |t| {
+            // To change names takes the right to write and to search.
+            for mode in [0o555, 0o666, 0o000] {
+                ok!(t.chmod("d", mode));
+                err!(t.unlink("d/f"), EACCES);
+                err!(t.rmdir("d/e"), EACCES);
+                err!(t.rename("d/f", "g"), EACCES);
+                err!(t.rename("f", "d/f"), EACCES);
+                err!(t.rename("f", "d/new"), EACCES);
+                err!(t.mkdir("d/new", 0o755), EACCES);
+                err!(t.mknod("d/new", 0o600), EACCES);
+                err!(t.symlink("x", "d/new"), EACCES);
+                err!(t.link("f", "d/new"), EACCES);
+            }
+            // To search it, only that.
+            ok!(t.chmod("d", 0o666));
+            err!(t.stat("d/f"), EACCES);
+            err!(t.chdir("d"), EACCES);
+            err!(t.chmod("d/f", 0o600), EACCES);
+            err!(t.open("d/f", open::RDONLY, 0), EACCES);
+            ok!(t.chmod("d", 0o111));
+            ok!(t.stat("d/f"));
+            ok!(t.chdir("d"));
+            ok!(t.chdir(".."));
+            err!(t.open("d", open::RDONLY, 0), EACCES);
+            // To read it, only that.
+            ok!(t.chmod("d", 0o444));
+            gives!(t.names("d"), ["e", "f"]);
+            // A directory that moves is changed itself.
+            ok!(t.chmod("d", 0o755));
+            ok!(t.chmod("d/e", 0o555));
+            err!(t.rename("d/e", "e"), EACCES);
+            ok!(t.rename("d/e", "d/e2"));
+            // What stays of a file needs no right to it.
+            ok!(t.chmod("d/f", 0));
+            ok!(t.rename("d/f", "d/g"));
+            ok!(t.unlink("d/g"));
+            Ok(())
+        })
+    })
+}
+
+fn foreign(t: &Test<'_>) -> Outcome {
+    let path = t.foreign();
+    let before = ok!(t.stat(&path)).mode;
+    unprivileged(t, |t| {
+        err!(t.chmod(&path, 0o777), EPERM);
+        err!(t.chmod(&path, before & mode::PERMISSIONS), EPERM);
+        err!(t.open(&path, open::RDONLY | open::NOATIME, 0), EPERM);
+        Ok(())
+    })?;
+    eq!(ok!(t.stat(&path)).mode, before);
+    Ok(())
+}
+
+/// RENAME_EXCHANGE.
+const EXCHANGE: u32 = 2;
+
+fn exchange(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"x")?;
+        put(t, "g", b"y")?;
+        let result = t.renameat2(AT_FDCWD, "f", AT_FDCWD, "g", EXCHANGE);
+        eq!(result, t.by_world(Ok(()), Err(Errno::EINVAL)));
         Ok(())
     })
 }

@@ -15,6 +15,14 @@ pub const CASES: &[Case] = &[
     Case::new("what O_PATH can do", "open(2) O_PATH", ONCE, path_only),
     Case::new("the access mode is kept", "read(2) EBADF, write(2) EBADF", ONCE, access_mode),
     Case::new("a directory is not read or written", "read(2) EISDIR, open(2) EISDIR", ONCE, directory),
+    Case::new("flags that stay", "fcntl(2) F_GETFL", ONCE, lasting_flags),
+    Case::new("what is no flag is ignored", "open(2)", ONCE, unknown_flags),
+    Case::new("neither to read nor to write", "open(2)", ONCE, neither),
+    Case::new("calls that O_PATH refuses", "open(2) O_PATH", ONCE, path_refuses),
+    Case::new("the right to open", "open(2) EACCES", ONCE, rights),
+    Case::new("O_SYNC", "open(2) O_SYNC", ONCE, synchronous),
+    Case::new("O_DIRECT and O_TMPFILE", "open(2)", ONCE, other_flags)
+        .differs("O_DIRECT gives EINVAL and O_TMPFILE EOPNOTSUPP, as on Linux where a file system lacks them."),
 ];
 
 const RW: u32 = open::RDWR | open::CREAT;
@@ -156,5 +164,146 @@ fn directory(t: &Test<'_>) -> Outcome {
         err!(t.pread(fd, &mut [0], 0), EISDIR);
         err!(t.write(fd, b"x"), EBADF);
         t.shut(&[fd])
+    })
+}
+
+fn lasting_flags(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"")?;
+        for flags in [open::DSYNC, open::SYNC, open::NOATIME, open::SYNC | open::APPEND] {
+            let fd = ok!(t.open("f", open::WRONLY | flags | open::CLOEXEC | open::NOCTTY | open::TRUNC, 0));
+            eq!(ok!(t.fcntl(fd, F_GETFL, 0)) as u32 & !open::LARGEFILE, open::WRONLY | flags);
+            // O_SYNC is not changed later.
+            gives!(t.fcntl(fd, F_SETFL, 0), 0);
+            eq!(ok!(t.fcntl(fd, F_GETFL, 0)) as u32 & !open::LARGEFILE, open::WRONLY | flags & open::SYNC);
+            t.shut(&[fd])?;
+        }
+        let fd = ok!(t.open(".", open::DIRECTORY | open::NOFOLLOW, 0));
+        let flags = ok!(t.fcntl(fd, F_GETFL, 0)) as u32 & !open::LARGEFILE;
+        eq!(flags, open::DIRECTORY | open::NOFOLLOW);
+        t.shut(&[fd])
+    })
+}
+
+fn unknown_flags(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"0123")?;
+        let fd = ok!(t.open("f", 1 << 30, 0));
+        gives!(t.read(fd, &mut [0; 4]), 4);
+        t.shut(&[fd])
+    })
+}
+
+fn neither(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"0123")?;
+        let fd = ok!(t.open("f", open::ACCMODE, 0));
+        err!(t.read(fd, &mut [0]), EBADF);
+        err!(t.write(fd, b"x"), EBADF);
+        err!(t.ftruncate(fd, 0), EINVAL);
+        gives!(t.lseek(fd, 1, seek::SET), 1);
+        eq!(ok!(t.fcntl(fd, F_GETFL, 0)) as u32 & open::ACCMODE, open::ACCMODE);
+        ok!(t.mknod("p", mode::FIFO | 0o644));
+        err!(t.open("p", open::ACCMODE | open::NONBLOCK, 0), EINVAL);
+        err!(t.open(".", open::ACCMODE, 0), EISDIR);
+        unprivileged(t, |t| {
+            // It takes the right to both.
+            ok!(t.chmod("f", 0o400));
+            err!(t.open("f", open::ACCMODE, 0), EACCES);
+            Ok(())
+        })?;
+        t.shut(&[fd])
+    })
+}
+
+fn path_refuses(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"0123")?;
+        let fd = ok!(t.open("f", open::PATH, 0));
+        let mut entry = [PollFd::new(fd, POLLIN)];
+        gives!(t.poll(&mut entry, 0), 1);
+        eq!(entry[0].revents, POLLNVAL);
+        let epoll = ok!(t.epoll_create1(0));
+        err!(t.epoll_ctl(epoll, EPOLL_CTL_ADD, fd, Watch { events: EPOLLIN, data: 0 }), EBADF);
+        err!(t.ioctl(fd, FIONREAD, &mut [0; 4]), EBADF);
+        err!(t.ioctl(fd, FIONBIO, &mut [1, 0, 0, 0]), EBADF);
+        err!(t.fcntl(fd, F_SETFL, O_NONBLOCK as i32), EBADF);
+        err!(t.fcntl(fd, F_GETPIPE_SZ, 0), EBADF);
+        err!(t.fsync(fd), EBADF);
+        err!(t.readv(fd, &mut []), EBADF);
+        // It is a descriptor all the same.
+        gives!(t.fcntl(fd, F_GETFL, 0), open::PATH as i32);
+        gives!(t.fcntl(fd, F_SETFD, FD_CLOEXEC as i32), 0);
+        let copy = ok!(t.dup(fd));
+        ok!(t.fstatvfs(copy));
+        t.shut(&[fd, copy, epoll])
+    })
+}
+
+fn rights(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"0123")?;
+        ok!(t.mkdir("d", 0o755));
+        unprivileged(t, |t| {
+            let table = [
+                (0o000, [false, false, false]),
+                (0o400, [true, false, false]),
+                (0o200, [false, true, false]),
+                (0o600, [true, true, true]),
+                // The class that fits decides: one's own.
+                (0o077, [false, false, false]),
+            ];
+            for (mode, allowed) in table {
+                ok!(t.chmod("f", mode));
+                for (access, allowed) in [open::RDONLY, open::WRONLY, open::RDWR].into_iter().zip(allowed) {
+                    match t.open("f", access, 0) {
+                        Ok(fd) => t.shut(&[fd])?,
+                        Err(e) => eq!(e, Errno::EACCES),
+                    }
+                    eq!(t.open("f", access, 0).map(|fd| t.close(fd)).is_ok(), allowed);
+                }
+                let truncates = t.open("f", open::RDONLY | open::TRUNC, 0).map(|fd| t.close(fd)).is_ok();
+                eq!(truncates, allowed[2]);
+                eq!(t.truncate("f", 4).is_ok(), allowed[1]);
+            }
+            // What it is comes before what one may.
+            ok!(t.chmod("d", 0));
+            err!(t.open("d", open::RDONLY | open::TRUNC, 0), EISDIR);
+            err!(t.open("d", open::RDONLY, 0), EACCES);
+            err!(t.open("d/x", open::RDWR | open::CREAT, 0o644), EACCES);
+            ok!(t.chmod("d", 0o555));
+            err!(t.open("d/x", open::RDWR | open::CREAT, 0o644), EACCES);
+            err!(t.open("d/x", open::RDWR, 0), ENOENT);
+            // Who makes a file may use it, whatever its mode.
+            ok!(t.chmod("d", 0o755));
+            let fd = ok!(t.open("d/x", open::RDWR | open::CREAT, 0));
+            gives!(t.write(fd, b"x"), 1);
+            err!(t.open("d/x", open::RDWR | open::CREAT, 0), EACCES);
+            t.shut(&[fd])
+        })
+    })
+}
+
+fn synchronous(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        let fd = ok!(t.open("f", RW | open::SYNC, 0o644));
+        gives!(t.write(fd, b"0123"), 4);
+        gives!(t.pwrite(fd, b"x", 1), 1);
+        gives!(get(t, "f"), b"0x23".to_vec());
+        t.shut(&[fd])
+    })
+}
+
+fn other_flags(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"")?;
+        let direct = t.open("f", open::RDWR | open::DIRECT, 0);
+        let unnamed = t.open(".", open::RDWR | open::TMPFILE | open::DIRECTORY, 0o600);
+        for fd in [direct, unnamed].into_iter().flatten() {
+            t.shut(&[fd])?;
+        }
+        let errnos = (Some(Errno::EINVAL), Some(Errno::EOPNOTSUPP));
+        eq!((direct.err(), unnamed.err()), t.by_world((None, None), errnos));
+        Ok(())
     })
 }

@@ -34,6 +34,8 @@ pub const CASES: &[Case] = &[
     Case::new("AT_EMPTY_PATH is the descriptor itself", "fstatat(2)", ONCE, empty_path),
     Case::new("unknown flags", "fstatat(2) EINVAL", ONCE, unknown_flags),
     Case::new("access", "access(2)", ONCE, access_modes),
+    Case::new("a working directory that is deep", "getcwd(3) ENAMETOOLONG", ONCE, cwd_deep),
+    Case::new("readlinkat of a descriptor", "readlinkat(2) ENOENT", ONCE, readlink_descriptor),
 ];
 
 fn empty(t: &Test<'_>) -> Outcome {
@@ -409,5 +411,42 @@ fn access_modes(t: &Test<'_>) -> Outcome {
         err!(t.access("none", 0), ENOENT);
         err!(t.access("f", 8), EINVAL);
         Ok(())
+    })
+}
+
+fn cwd_deep(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        let name = "n".repeat(250);
+        for _ in 0..17 {
+            ok!(t.mkdir(&name, 0o755));
+            ok!(t.chdir(&name));
+        }
+        let told = t.cwd();
+        let short = t.getcwd(&mut [0; 100]);
+        for _ in 0..17 {
+            ok!(t.chdir(".."));
+            ok!(t.rmdir(&name));
+        }
+        err!(told, ENAMETOOLONG);
+        err!(short, ENAMETOOLONG);
+        err!(t.getcwd(&mut [0; 3]), ERANGE);
+        Ok(())
+    })
+}
+
+fn readlink_descriptor(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"")?;
+        ok!(t.symlink("f", "l"));
+        let link = ok!(t.open("l", open::PATH | open::NOFOLLOW, 0));
+        let mut target = [0; 9];
+        gives!(t.readlinkat(link, "", &mut target), 1);
+        eq!(target[0], b'f');
+        let (file, socket) = (ok!(t.open("f", open::PATH, 0)), ok!(t.socket(AF_INET, SOCK_DGRAM.into(), 0)));
+        for fd in [file, socket, AT_FDCWD] {
+            err!(t.readlinkat(fd, "", &mut target), ENOENT);
+        }
+        err!(t.readlinkat(99, "", &mut target), EBADF);
+        t.shut(&[link, file, socket])
     })
 }

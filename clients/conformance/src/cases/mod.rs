@@ -18,8 +18,11 @@ mod listen;
 mod multicast;
 mod names;
 mod option;
+mod pipe;
 mod raw;
+mod sendfile;
 mod socket;
+mod socket_nodes;
 mod stream;
 mod unix;
 mod unix_messages;
@@ -51,4 +54,7 @@ pub const ALL: &[(&str, &[Case])] = &[
     ("paths", file_paths::CASES),
     ("names of files", file_names::CASES),
     ("FIFOs", fifo::CASES),
+    ("pipes", pipe::CASES),
+    ("sendfile", sendfile::CASES),
+    ("sockets as nodes", socket_nodes::CASES),
 ];
