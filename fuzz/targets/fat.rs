@@ -95,6 +95,7 @@ impl Volume {
         mut operation: impl FnMut(&mut Fat) -> Result<T, strait_abi::Errno>,
     ) -> Result<T, strait_abi::Errno> {
         for _ in 0..50_000 {
+            self.fat.begin(0);
             let result = operation(&mut self.fat);
             let again = self.fat.is_blocked();
             self.fat.finish(result.is_ok() && !again);

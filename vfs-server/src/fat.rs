@@ -499,6 +499,10 @@ impl FileSystem for Fat {
         self.cache.synced(ticket)
     }
 
+    fn begin(&mut self, client: usize) {
+        self.cache.start(client);
+    }
+
     fn is_blocked(&self) -> bool {
         self.cache.blocked()
     }

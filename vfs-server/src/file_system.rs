@@ -222,6 +222,12 @@ pub trait FileSystem {
         Ok(())
     }
 
+    /// An operation of the `client`th client begins, or is run again; each has
+    /// one at a time.
+    fn begin(&mut self, client: usize) {
+        let _ = client;
+    }
+
     /// Whether a step of the operation that runs was answered with
     /// [`NOT_READY`](crate::disk::NOT_READY), whatever became of that.
     fn is_blocked(&self) -> bool {

@@ -36,13 +36,9 @@ const TURN_COMMANDS: u32 = 16;
 /// Most bytes for one client in one turn, give or take one command.
 const TURN_BYTES: u64 = MAX_IO as u64;
 
-/// Most times that a command is run. One that needs more will never be done.
-const MAX_TRIES: u32 = 100_000;
-
 /// A command to be run again.
 struct Parked {
     command: Command,
-    tries: u32,
     /// What [`FileSystem::sync`](crate::file_system::FileSystem::sync) gave it.
     ticket: Option<u64>,
 }
@@ -153,27 +149,25 @@ impl Session {
         if self.completions.room()? == 0 {
             return Ok(false);
         }
-        let (command, tries) = match self.parked.take_if(|_| self.retry) {
+        let command = match self.parked.take_if(|_| self.retry) {
             Some(parked) => {
                 self.ticket = parked.ticket;
-                (parked.command, parked.tries + 1)
+                parked.command
             }
             None if self.parked.is_some() => return Ok(false),
             None => {
                 let Some(command) = self.commands.take()? else { return Ok(false) };
                 self.counters.commands += 1;
-                (command, 0)
+                command
             }
         };
         self.retry = false;
-        let mut outcome = Request::decode(&command).and_then(|request| self.execute(shared, request));
+        shared.tree.begin(self.index);
+        let outcome = Request::decode(&command).and_then(|request| self.execute(shared, request));
         let ticket = self.ticket.take();
         if shared.tree.finish(outcome.is_ok()) {
-            if tries < MAX_TRIES {
-                self.parked = Some(Parked { command, tries, ticket });
-                return Ok(false);
-            }
-            outcome = Err(Errno::EIO);
+            self.parked = Some(Parked { command, ticket });
+            return Ok(false);
         }
         if shared.tree.take_revoked()
             && let Some(tokens) = &shared.tokens
@@ -187,7 +181,11 @@ impl Session {
     /// The client broke the protocol: all it had is gone, it may begin again.
     fn punish(&mut self, shared: &mut Shared) {
         self.close_all(shared);
-        self.parked = None;
+        if self.parked.take().is_some() {
+            // It is not going to be run again.
+            shared.tree.begin(self.index);
+            shared.tree.finish(false);
+        }
         self.commands.resynchronise();
         self.completions.resynchronise();
         self.region.next_epoch();

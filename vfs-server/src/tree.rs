@@ -234,6 +234,11 @@ impl Tree {
         self.fs(place).synced(ticket)
     }
 
+    /// An operation begins, see [`FileSystem::begin`].
+    pub fn begin(&mut self, client: usize) {
+        self.mounts.iter_mut().for_each(|mount| mount.file_system.begin(client));
+    }
+
     /// An operation has ended, see [`FileSystem::finish`]. Whether it must be
     /// run again.
     pub fn finish(&mut self, done: bool) -> bool {

@@ -18,8 +18,13 @@
 //! A write that fails makes the disk read-only from then on: what could not be
 //! written stays visible, and whoever asked for it to be durable is told.
 //!
-//! Limits: [`MAX_STAGED`] sectors changed by one operation, [`MAX_CLEAN`]
-//! sectors besides changed ones.
+//! An operation that is run again and again needs all that it has looked at so far
+//! at once. So what one operation uses, the *owner*, is kept although others run
+//! in between, until it is done; then another can be the owner. What needs more
+//! than [`MAX_USED`] sectors never gets done, and is told so at once.
+//!
+//! Limits: [`MAX_STAGED`] sectors changed by one operation, [`MAX_USED`] that it
+//! looks at, [`MAX_CLEAN`] sectors besides changed ones.
 
 use alloc::{boxed::Box, collections::BTreeMap, collections::BTreeSet, collections::VecDeque, rc::Rc, vec::Vec};
 use core::fmt;
@@ -35,7 +40,12 @@ use super::{
 /// Most sectors that one operation may change.
 pub const MAX_STAGED: usize = 2048;
 /// Most sectors that are kept although they are on the disk.
-pub const MAX_CLEAN: usize = 2048;
+pub const MAX_CLEAN: usize = 4096;
+/// Most of them that one operation may look at.
+pub const MAX_USED: usize = 3072;
+/// Most times that an operation is run because sectors were missing. Each brings
+/// new ones, unless others change what it looks at all the time.
+const MAX_TRIES: u32 = 4096;
 /// From so many changed sectors on, the epoch takes no further operation.
 const EPOCH_FULL: usize = 1024;
 /// Fewest sectors that are fetched, if the disk has them.
@@ -54,7 +64,7 @@ pub enum Trouble {
     Failed,
     /// The disk cannot be written, or not any more.
     ReadOnly,
-    /// The operation changes too much.
+    /// The operation changes, or looks at, too much.
     TooMuch,
     /// The disk has no such sectors.
     Outside,
@@ -118,6 +128,12 @@ pub struct Cache {
     clean: Lru,
     /// The operation that runs met something that is not ready.
     blocked: bool,
+    /// It met sectors that are not there.
+    missed: bool,
+    /// Whose it is.
+    who: usize,
+    /// Whose operation is the owner, and how often it has been run.
+    owner: Option<(usize, u32)>,
     wanted: VecDeque<(u64, usize)>,
     /// Sectors that could not be read.
     unreadable: BTreeSet<u64>,
@@ -143,6 +159,9 @@ impl Cache {
             writing: None,
             clean: Lru::new(MAX_CLEAN),
             blocked: false,
+            missed: false,
+            who: 0,
+            owner: None,
             wanted: VecDeque::new(),
             unreadable: BTreeSet::new(),
             pending: BTreeMap::new(),
@@ -185,6 +204,12 @@ impl Cache {
         self.blocked = true;
     }
 
+    /// An operation of `who` begins, perhaps not for the first time.
+    pub fn start(&mut self, who: usize) {
+        self.who = who;
+        self.clean.begin();
+    }
+
     /// What the epochs hold of a sector, without what is staged.
     fn committed(&mut self, sector: u64) -> Option<Content> {
         let changed = |epoch: &Epoch| epoch.sectors.get(&sector).cloned();
@@ -215,8 +240,14 @@ impl Cache {
                 None => missing = Some((missing.map_or(at, |(first, _)| first), at)),
             }
         }
+        if self.clean.used() > MAX_USED {
+            return Err(Trouble::TooMuch);
+        }
         let Some((first, last)) = missing else { return Ok(()) };
-        self.blocked = true;
+        if self.owner.is_some_and(|(owner, tries)| owner == self.who && tries >= MAX_TRIES) {
+            return Err(Trouble::Failed);
+        }
+        (self.blocked, self.missed) = (true, true);
         let want = (first, (last - first) as usize + 1);
         if !self.wanted.contains(&want) && self.wanted.len() < MAX_WANTED {
             self.wanted.push_back(want);
@@ -268,6 +299,7 @@ impl Cache {
 
     /// The operation has ended: what it staged is kept or forgotten.
     pub fn finish(&mut self, keep: bool) {
+        self.own();
         self.blocked = false;
         let kind = self.staged_kind.take();
         let changed = core::mem::take(&mut self.staged);
@@ -296,6 +328,20 @@ impl Cache {
             _ => changed.into_iter().for_each(|(sector, content)| epoch.change(sector, content)),
         }
         self.active = Some(epoch);
+    }
+
+    /// Decides whether what the operation has used is to be kept for it.
+    fn own(&mut self) {
+        let missed = core::mem::take(&mut self.missed);
+        let owns = self.owner.is_none_or(|(owner, _)| owner == self.who);
+        if owns && missed {
+            let tries = self.owner.map_or(0, |(_, tries)| tries);
+            self.owner = Some((self.who, tries + 1));
+            self.clean.keep();
+        } else if owns && !self.blocked {
+            self.owner = None;
+            self.clean.let_go();
+        }
     }
 
     /// A number that [`synced`](Self::synced) takes: all that is changed now.

@@ -52,6 +52,7 @@ impl Bench {
     /// Runs an operation as the server does.
     fn ask<T>(&mut self, mut operation: impl FnMut(&mut Fat) -> Done<T>) -> Done<T> {
         for _ in 0..20_000 {
+            self.fat.begin(0);
             let result = operation(&mut self.fat);
             let again = self.fat.is_blocked();
             assert!(again || !matches!(result, Err(NOT_READY)));

@@ -162,6 +162,74 @@ fn one_operation_has_a_limit() {
     assert_eq!(cache.write(MAX_STAGED as u64, &[1; SECTOR]), Err(Trouble::TooMuch));
 }
 
+/// Reads all of a range at once, by an operation of `who` that is run until it
+/// is ready, while another reads something else each time.
+fn scan(disk: &FakeDisk, cache: &mut Cache, who: usize, sectors: core::ops::Range<u64>) -> Result<usize, Trouble> {
+    let mut elsewhere = sectors.end;
+    for tries in 1..10_000 {
+        cache.start(who);
+        let read = |at| {
+            let mut bytes = [0; SECTOR];
+            cache.read(at, &mut bytes)
+        };
+        let result = sectors.clone().try_for_each(read);
+        cache.finish(result.is_ok());
+        match result {
+            Ok(()) => return Ok(tries),
+            Err(Trouble::NotReady) => {}
+            Err(other) => return Err(other),
+        }
+        cache.start(who + 1);
+        for _ in 0..4 {
+            elsewhere += 64;
+            let _ = cache.read(elsewhere, &mut [0; SECTOR]);
+        }
+        cache.finish(false);
+        settle(disk, cache);
+    }
+    panic!("never ready");
+}
+
+#[test]
+fn what_an_operation_needs_is_kept_until_it_is_done() {
+    let disk = FakeDisk::new(vec![0; 1_200_000 * SECTOR / 8]);
+    let mut cache = Cache::new(Box::new(disk.clone()));
+    // As much as it may look at, although others take what they can get.
+    let tries = scan(&disk, &mut cache, 3, 0..MAX_USED as u64).unwrap();
+    assert!(tries <= MAX_USED / WINDOW as usize + 1, "{tries}");
+    assert_eq!(cache.owner, None);
+    // More will never be there at once: it is told so, and is in nobody's way.
+    assert_eq!(scan(&disk, &mut cache, 3, 0..MAX_USED as u64 + 100), Err(Trouble::TooMuch));
+    assert_eq!(cache.owner, None);
+    scan(&disk, &mut cache, 5, 5000..5000 + MAX_USED as u64).unwrap();
+}
+
+#[test]
+fn an_operation_without_end_is_given_up() {
+    let (disk, mut cache) = cache();
+    // What it wants is never there when it comes again.
+    disk.set_failing(true, false);
+    for n in 0.. {
+        cache.start(0);
+        let result = cache.read(n % 100, &mut [0; SECTOR]);
+        cache.finish(false);
+        match result {
+            Err(Trouble::NotReady) => cache.wanted.clear(),
+            result => {
+                assert_eq!((result, n), (Err(Trouble::Failed), u64::from(MAX_TRIES)));
+                break;
+            }
+        }
+    }
+    // The next one begins from the start.
+    disk.set_failing(false, false);
+    cache.start(0);
+    assert_eq!(cache.read(7, &mut [0; SECTOR]), Err(Trouble::NotReady));
+    cache.finish(false);
+    settle(&disk, &mut cache);
+    assert_eq!(get(&disk, &mut cache, 7), 7);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
