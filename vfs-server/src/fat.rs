@@ -23,15 +23,14 @@
 //!
 //! Limits:
 //!
-//! - A file that is open cannot be removed or replaced: EBUSY. (Elsewhere it
-//!   would live on without a name, which FAT cannot note.)
-//! - One read or write moves at most [`MAX_IO`] bytes.
+//! - The name `STRAIT.DEL` in the root is not for clients: EPERM. See [`removed`].
 //! - Names of more than 255 bytes of UTF-8 are not listed.
 //! - An operation changes at most [`MAX_STAGED`](crate::disk::cache::MAX_STAGED)
 //!   sectors (EFBIG): enough for files of 130,000 clusters on FAT32, any on the
 //!   others. To reach beyond that many clusters takes too long: EIO.
 //! - A file that grows by more than [`STEP`] at once is seen to grow in steps.
 
+mod removed;
 mod view;
 
 use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
@@ -58,14 +57,15 @@ use crate::{
     file_system::{Entry, FileSystem, New, Node, Window},
     identity::Caller,
 };
+use removed::{Removed, Sweep, is_hidden};
 use view::View;
 
-/// Most bytes of one read or write.
-pub const MAX_IO: usize = 64 * 1024;
 /// Most bytes by which a file grows in one go, without what is written.
 pub const STEP: u64 = 256 * 1024;
 /// Most entries of one reading of a directory.
 const MAX_LISTED: usize = 64;
+/// Most files that are removed for good at once.
+const MAX_SWEPT: usize = 8;
 const ROOT: Node = 1;
 /// Numbers of files whose own number another file has got.
 const FIRST_SUBSTITUTE: Node = 1 << 63;
@@ -98,12 +98,17 @@ pub struct Fat {
     /// Files that have another number on the volume than here: those that were
     /// renamed while in use, and those that got the number of such.
     moved: BTreeMap<Node, u64>,
+    /// Those in use that have no name any more.
+    removed: BTreeMap<Node, Removed>,
+    sweep: Sweep,
     next_substitute: Node,
     cluster_size: u32,
     /// What is staged is to be kept although the operation is not at its end.
     keep: bool,
     /// The operation can be run again at once.
     again: bool,
+    /// No cluster is free, and none has been freed since that was seen.
+    full: bool,
 }
 
 /// The file system on the system's disk.
@@ -157,10 +162,13 @@ impl Fat {
             complained: false,
             held: BTreeMap::new(),
             moved: BTreeMap::new(),
+            removed: BTreeMap::new(),
+            sweep: Sweep::default(),
             next_substitute: FIRST_SUBSTITUTE,
             cluster_size: 0,
             keep: false,
             again: false,
+            full: false,
         }
     }
 
@@ -205,11 +213,13 @@ impl Fat {
     ) -> Result<T, Errno> {
         NOW.store(caller.now, Ordering::Relaxed);
         self.cache.begin(kind)?;
-        self.with(|volume| {
+        let done = self.with(|volume| {
             let done = f(volume)?;
             volume.sync()?;
             Ok(done)
-        })
+        })?;
+        self.full &= kind == Kind::Grow;
+        Ok(done)
     }
 
     /// The file's number on the volume.
@@ -241,18 +251,12 @@ impl Fat {
         self.with(|volume| volume.stat(id))
     }
 
-    /// EBUSY if what is called `name` is in use.
-    fn check_idle(&mut self, directory: Node, name: &[u8]) -> Result<(), Errno> {
-        let node = self.lookup(directory, name)?;
-        if self.is_held(node) { Err(Errno::EBUSY) } else { Ok(()) }
-    }
-
     /// Brings the file nearer to `size` if that is far; then the operation must
-    /// be run again.
-    fn approach(&mut self, caller: &Caller, node: Node, size: u64) -> Result<(), Errno> {
+    /// be run again. What size it has.
+    fn approach(&mut self, caller: &Caller, node: Node, size: u64) -> Result<u64, Errno> {
         let now = self.metadata(node)?.len();
         if size.saturating_sub(now) <= STEP {
-            return Ok(());
+            return Ok(now);
         }
         if size > MAX_SIZE {
             return Err(Errno::EFBIG);
@@ -283,12 +287,18 @@ impl FileSystem for Fat {
     }
 
     fn lookup(&mut self, directory: Node, name: &[u8]) -> Result<Node, Errno> {
+        if is_hidden(directory, name) {
+            return Err(Errno::ENOENT);
+        }
         let directory = self.id(directory)?;
         let found = self.with(|volume| volume.lookup(directory, Name::new(name)))?;
         Ok(self.node(found))
     }
 
     fn parent(&mut self, directory: Node) -> Result<Node, Errno> {
+        if let Some(Removed::Directory(_, parent)) = self.removed.get(&directory) {
+            return Ok(*parent);
+        }
         let directory = self.id(directory)?;
         let parent = self.with(|volume| volume.parent(directory))?;
         Ok(self.node(parent))
@@ -319,9 +329,14 @@ impl FileSystem for Fat {
             let times = Stat { atime: time, mtime: time, ctime: time, ..Stat::default() };
             return Ok(Stat { ino: ROOT, mode, nlink: 2, block_size: 4096, ..times });
         }
+        if let Some(Removed::Directory(stat, _)) = self.removed.get(&node) {
+            return Ok(*stat);
+        }
         let metadata = self.metadata(node)?;
-        let (format, nlink, all) =
-            if metadata.file_type().is_dir() { (mode::DIRECTORY, 2, 0o777) } else { (mode::REGULAR, 1, 0o666) };
+        let (format, nlink, all) = match metadata.file_type().is_dir() {
+            true => (mode::DIRECTORY, 2, 0o777),
+            false => (mode::REGULAR, u32::from(!self.removed.contains_key(&node)), 0o666),
+        };
         let writable = metadata.permissions().bits() & 0o222 != 0;
         let modified = metadata.modified();
         Ok(Stat {
@@ -356,7 +371,7 @@ impl FileSystem for Fat {
 
     fn read(&mut self, node: Node, offset: u64, into: Window) -> Result<usize, Errno> {
         let id = self.id(node)?;
-        let mut buffer = alloc::vec![0; into.len().min(MAX_IO)];
+        let mut buffer = alloc::vec![0; into.len()];
         let n = self.with(|volume| volume.read(id, offset, &mut buffer))?;
         into.write(0, buffer.get(..n).ok_or(Errno::EIO)?)?;
         Ok(n)
@@ -371,15 +386,15 @@ impl FileSystem for Fat {
                 && let Some(entry) = volume.readdir(id, cursor)?
             {
                 cursor = entry.next_cursor();
-                entries.push(entry);
+                let name = entry.name().as_bytes();
+                if name.len() <= NAME_MAX && !is_hidden(directory, name) {
+                    entries.push(entry);
+                }
             }
             Ok(entries)
         })?;
         for entry in entries {
             let name = entry.name().as_bytes();
-            if name.len() > NAME_MAX {
-                continue;
-            }
             let kind = if entry.file_type().is_dir() { kind::DIRECTORY } else { kind::REGULAR };
             let ino = self.node(entry.node());
             if !emit(Entry { name, ino, kind, next: entry.next_cursor().into_raw() }) {
@@ -404,11 +419,15 @@ impl FileSystem for Fat {
             if *count == 0 {
                 self.held.remove(&node);
                 self.moved.remove(&node);
+                self.forget_removed(node);
             }
         }
     }
 
     fn make(&mut self, caller: &Caller, directory: Node, name: &[u8], new: New<'_>) -> Result<Node, Errno> {
+        if is_hidden(directory, name) {
+            return Err(Errno::EPERM);
+        }
         let directory = self.id(directory)?;
         let attributes = match new.mode & 0o222 {
             0 => SetAttr::new().with_permissions(Permissions::new(0o444)),
@@ -428,7 +447,10 @@ impl FileSystem for Fat {
     }
 
     fn unlink(&mut self, caller: &Caller, directory: Node, name: &[u8], is_directory: bool) -> Result<(), Errno> {
-        self.check_idle(directory, name)?;
+        let node = self.lookup(directory, name)?;
+        if self.is_held(node) {
+            return self.remove_held(caller, directory, name, node, is_directory);
+        }
         let directory = self.id(directory)?;
         let name = Name::new(name);
         self.change(Kind::Shrink, caller, |volume| match is_directory {
@@ -438,20 +460,32 @@ impl FileSystem for Fat {
     }
 
     fn rename(&mut self, caller: &Caller, from: (Node, &[u8]), to: (Node, &[u8])) -> Result<(), Errno> {
-        let node = self.lookup(from.0, from.1)?;
-        match self.lookup(to.0, to.1) {
-            Ok(over) if over != node && self.is_held(over) => return Err(Errno::EBUSY),
-            Ok(_) | Err(Errno::ENOENT) => {}
-            Err(e) => return Err(e),
+        if is_hidden(to.0, to.1) {
+            return Err(Errno::EPERM);
         }
+        let node = self.lookup(from.0, from.1)?;
+        let over = match self.lookup(to.0, to.1) {
+            Ok(over) => Some(over).filter(|over| *over != node && self.is_held(*over)),
+            Err(Errno::ENOENT) => None,
+            Err(e) => return Err(e),
+        };
         let (from_directory, to_directory) = (self.id(from.0)?, self.id(to.0)?);
         let (old, new) = (Name::new(from.1), Name::new(to.1));
-        self.change(Kind::Move, caller, |volume| {
-            volume.rename(from_directory, old, to_directory, new, RenameMode::Replace)
-        })?;
+        let rename =
+            |volume: &mut Volume<'_>| volume.rename(from_directory, old, to_directory, new, RenameMode::Replace);
+        let removed = match over {
+            Some(over) => Some((over, self.replace_held(caller, to.0, over, rename)?)),
+            None => {
+                self.change(Kind::Move, caller, rename)?;
+                None
+            }
+        };
         let now = self.with(|volume| volume.lookup(to_directory, new))?;
         if self.is_held(node) {
             self.moved.insert(node, now.get());
+        }
+        if let Some((over, removed)) = removed {
+            self.note_removed(over, removed);
         }
         Ok(())
     }
@@ -474,14 +508,31 @@ impl FileSystem for Fat {
     }
 
     fn write(&mut self, caller: &Caller, node: Node, offset: u64, from: Window) -> Result<usize, Errno> {
-        let mut buffer = alloc::vec![0; from.len().min(MAX_IO)];
+        let mut buffer = alloc::vec![0; from.len()];
         from.read(0, &mut buffer)?;
         if buffer.is_empty() {
             return Ok(0);
         }
-        self.approach(caller, node, offset)?;
+        let size = self.approach(caller, node, offset)?;
         let id = self.id(node)?;
-        self.change(Kind::Grow, caller, |volume| volume.write(id, offset, &buffer))
+        let cluster = u64::from(self.cluster_size.max(1));
+        let there = size.next_multiple_of(cluster);
+        let mut end = offset.saturating_add(buffer.len() as u64);
+        if self.full {
+            end = end.min(there);
+        }
+        // As much as there is room for.
+        while let Some(len @ 1..) = end.checked_sub(offset) {
+            let part = buffer.get(..len as usize).unwrap_or(&buffer);
+            match self.change(Kind::Grow, caller, |volume| volume.write(id, offset, part)) {
+                Err(Errno::ENOSPC) if end > there => match (end - there).div_ceil(cluster) {
+                    1 => (self.full, end) = (true, there),
+                    clusters => end = there + clusters / 2 * cluster,
+                },
+                done => return done,
+            }
+        }
+        Err(Errno::ENOSPC)
     }
 
     fn truncate(&mut self, caller: &Caller, node: Node, size: u64) -> Result<(), Errno> {
@@ -515,6 +566,7 @@ impl FileSystem for Fat {
     }
 
     fn service(&mut self) -> bool {
+        self.again |= (0..MAX_SWEPT).all(|_| self.sweep());
         let ended = self.cache.service();
         core::mem::take(&mut self.again) || ended
     }

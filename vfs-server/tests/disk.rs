@@ -269,17 +269,27 @@ fn errors_of_files_that_are_shared() {
     let mut s = System::boot(&image);
     let file = s.open(0, "/disk/f", open::CREAT | open::RDWR).unwrap();
     assert_eq!(s.open(1, "/disk/f", open::CREAT | open::EXCL | open::RDWR), Err(Errno::EEXIST));
-    let path = s.path(1, "/disk/f");
-    assert_eq!(s.ask(1, Request::Unlink { directory: ROOT, path, flags: 0 }), Err(Errno::EBUSY));
     assert_eq!(s.write(0, file, 0, b"one"), Ok(3));
     let truncated = s.open(1, "/disk/f", open::TRUNC | open::RDWR).unwrap();
     assert_eq!(s.read(0, file, 0, 10).unwrap(), b"");
     assert_eq!(s.write(1, truncated, 2, b"x"), Ok(1));
     assert_eq!(s.read(0, file, 0, 10).unwrap(), b"\0\0x");
-    s.ask(0, Request::Close { file }).unwrap();
-    s.ask(1, Request::Close { file: truncated }).unwrap();
+    // Nobody keeps another from removing or replacing it by having it open.
+    let new = s.open(1, "/disk/new", open::CREAT | open::RDWR).unwrap();
+    assert_eq!(s.write(1, new, 0, b"new"), Ok(3));
+    let (path, to) = (s.path(1, "/disk/new"), s.clients[1].data(4096, b"/disk/f"));
+    let rename = Request::Rename { directory: ROOT, path, to_directory: ROOT, to, flags: 0 };
+    assert_eq!(s.ask(1, rename), Ok(0));
+    let again = s.open(0, "/disk/f", open::RDONLY).unwrap();
+    assert_eq!(s.read(0, again, 0, 10).unwrap(), b"new");
+    assert_eq!(s.read(0, file, 0, 10).unwrap(), b"\0\0x");
     let path = s.path(1, "/disk/f");
     assert_eq!(s.ask(1, Request::Unlink { directory: ROOT, path, flags: 0 }), Ok(0));
+    assert_eq!(s.open(0, "/disk/f", open::RDONLY), Err(Errno::ENOENT));
+    assert_eq!(s.read(0, again, 0, 10).unwrap(), b"new");
+    for (client, file) in [(0, file), (0, again), (1, truncated), (1, new)] {
+        s.ask(client, Request::Close { file }).unwrap();
+    }
     let path = s.path(1, "/disk/s");
     let fifo = Request::MakeNode { directory: ROOT, path, mode: mode::FIFO | 0o644 };
     assert_eq!(s.ask(1, fifo), Err(Errno::EPERM));

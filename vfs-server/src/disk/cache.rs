@@ -257,6 +257,16 @@ impl Cache {
 
     /// Changes whole sectors; only after [`begin`](Self::begin).
     pub fn write(&mut self, sector: u64, from: &[u8]) -> Result<(), Trouble> {
+        self.stage(sector, from, true)
+    }
+
+    /// Changes whole sectors, which must be [written](Self::write) later in the
+    /// same operation: this change by itself never reaches the disk.
+    pub fn amend(&mut self, sector: u64, from: &[u8]) -> Result<(), Trouble> {
+        self.stage(sector, from, false)
+    }
+
+    fn stage(&mut self, sector: u64, from: &[u8], logged: bool) -> Result<(), Trouble> {
         let count = self.check(sector, from.len())?;
         if self.staged_kind.is_none() || self.read_only() {
             return Err(Trouble::ReadOnly);
@@ -269,7 +279,9 @@ impl Cache {
             content.copy_from_slice(chunk);
             let content = Rc::new(content);
             self.staged.insert(at, content.clone());
-            self.staged_log.push((at, content));
+            if logged {
+                self.staged_log.push((at, content));
+            }
         }
         Ok(())
     }

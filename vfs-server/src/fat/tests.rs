@@ -6,7 +6,7 @@ use hadris_fat::{Detail, FatOptions, sync};
 use hadris_storage::{BlockSize, MemDevice};
 use proptest::prelude::*;
 use std::{boxed::Box, collections::BTreeMap, format, string::String, vec, vec::Vec};
-use strait_abi::blk::SECTOR;
+use strait_abi::{blk::SECTOR, vfs::MAX_IO};
 use strait_ring::{SharedMemory, memory::leak_for_tests};
 
 const CALLER: Caller = Caller { payer: 0, uid: 0, gid: 0, now: 5_000_000_000 };
@@ -83,9 +83,11 @@ impl Bench {
         Ok(node)
     }
 
-    fn find_and_hold(&mut self, name: &str) -> Node {
+    /// As the server opens it.
+    fn find_and_hold(&mut self, path: &str) -> Node {
         loop {
-            let found = self.fat.lookup(ROOT, name.as_bytes());
+            self.fat.begin(0);
+            let found = path.split('/').try_fold(ROOT, |node, name| self.fat.lookup(node, name.as_bytes()));
             let again = self.fat.is_blocked();
             if !again {
                 self.fat.hold(found.unwrap());
@@ -136,9 +138,17 @@ impl Bench {
         }
     }
 
+    /// Does something with a file while it is open.
+    fn held<T>(&mut self, path: &str, f: impl FnOnce(&mut Self, Node) -> Done<T>) -> Done<T> {
+        self.find(path)?;
+        let node = self.find_and_hold(path);
+        let result = f(self, node);
+        self.fat.release(node);
+        result
+    }
+
     fn read(&mut self, path: &str) -> Done<Vec<u8>> {
-        let node = self.find(path)?;
-        self.read_node(node)
+        self.held(path, Self::read_node)
     }
 
     fn remove(&mut self, path: &str, is_directory: bool) -> Done<()> {
@@ -186,6 +196,13 @@ impl Bench {
     fn image(&mut self) -> Vec<u8> {
         self.sync().unwrap();
         self.disk.crash(1)
+    }
+}
+
+impl Bench {
+    /// What is to be done without anybody's asking.
+    fn settle(&mut self) {
+        while self.fat.service() || self.fat.arm() || self.disk.step() {}
     }
 }
 
@@ -283,13 +300,11 @@ fn what_fat_cannot_do() {
 }
 
 #[test]
-fn what_is_in_use_keeps_its_number_and_is_not_removed() {
+fn what_is_in_use_keeps_its_number() {
     let mut b = Bench::new(image(FatKind::Fat16));
     let node = b.create("f", b"mine").unwrap();
     b.fat.hold(node);
-    assert_eq!(b.remove("f", false), Err(Errno::EBUSY));
     b.create("g", b"other").unwrap();
-    assert_eq!(b.rename("g", "f"), Err(Errno::EBUSY));
     b.rename("f", "a much longer name than before").unwrap();
     assert_eq!(b.find("a much longer name than before"), Ok(node));
     assert_eq!(b.read_node(node).unwrap(), b"mine");
@@ -311,13 +326,112 @@ fn what_is_in_use_keeps_its_number_and_is_not_removed() {
     assert_eq!(findings(&b.image()), []);
 }
 
+/// Free clusters.
+fn free(b: &mut Bench) -> u64 {
+    b.ask(|fat| fat.stat_vfs(&CALLER)).unwrap().bfree
+}
+
+#[test]
+fn what_is_in_use_lives_on_without_a_name() {
+    for kind in [FatKind::Fat12, FatKind::Fat16] {
+        let mut b = Bench::new(image(kind));
+        let big = bytes(9, 30_000);
+        b.create("f", &big).unwrap();
+        b.create("g", b"new").unwrap();
+        let before = free(&mut b);
+        let old = b.find_and_hold("f");
+        assert_eq!(b.rename("g", "f"), Ok(()));
+        let second = b.find_and_hold("f");
+        assert_ne!(second, old);
+        assert_eq!(b.read_node(second).unwrap(), b"new");
+        assert_eq!(b.remove("f", false), Ok(()));
+        assert_eq!((b.list("").unwrap(), b.find("f")), (vec![], Err(Errno::ENOENT)));
+        // Both are there, and can be changed.
+        assert_eq!(b.ask(|fat| fat.stat(old)).unwrap().nlink, 0);
+        b.write(old, 30_000, b"more").unwrap();
+        b.write(second, 0, b"NEW").unwrap();
+        assert_eq!(b.read_node(old).unwrap(), [&big[..], b"more"].concat());
+        assert_eq!(b.read_node(second).unwrap(), b"NEW");
+        // Nor are they mistaken for what comes to be at their places.
+        for n in 0..4 {
+            b.create(&format!("{n}"), b"another").unwrap();
+        }
+        assert_eq!(b.read_node(second).unwrap(), b"NEW");
+        assert_eq!(findings(&b.image()), []);
+        b.fat.release(old);
+        b.fat.release(second);
+        for n in 0..4 {
+            b.remove(&format!("{n}"), false).unwrap();
+        }
+        b.settle();
+        // The hidden directory has a cluster.
+        let after = free(&mut b);
+        assert!(after + 1 >= before, "{before} {after}");
+        assert_eq!(findings(&b.image()), []);
+        assert_eq!(b.make("strait.del", mode::REGULAR | 0o644), Err(Errno::EPERM));
+        assert_eq!(b.find("Strait.Del"), Err(Errno::ENOENT));
+    }
+}
+
+#[test]
+fn a_directory_in_use_lives_on_without_a_name() {
+    let mut b = Bench::new(image(FatKind::Fat16));
+    b.make("d", mode::DIRECTORY | 0o755).unwrap();
+    let d = b.find_and_hold("d");
+    b.create("d/x", b"x").unwrap();
+    assert_eq!(b.remove("d", true), Err(Errno::ENOTEMPTY));
+    b.remove("d/x", false).unwrap();
+    assert_eq!(b.remove("d", true), Ok(()));
+    let stat = b.ask(|fat| fat.stat(d)).unwrap();
+    assert_eq!((stat.nlink, stat.mode & mode::FORMAT), (0, mode::DIRECTORY));
+    assert_eq!(b.ask(|fat| fat.lookup(d, b"x")), Err(Errno::ENOENT));
+    assert_eq!(b.ask(|fat| fat.make(&CALLER, d, b"y", New { mode: mode::REGULAR, target: b"" })), Err(Errno::ENOENT));
+    assert_eq!(b.ask(|fat| fat.parent(d)), Ok(ROOT));
+    assert_eq!(b.ask(|fat| fat.name(d, &mut vec![])), Err(Errno::ENOENT));
+    // One of the same name is another.
+    b.make("d", mode::DIRECTORY | 0o755).unwrap();
+    assert_ne!(b.find("d").unwrap(), d);
+    b.fat.release(d);
+    b.sync().unwrap();
+    assert_eq!(b.list("").unwrap(), ["d"]);
+    assert_eq!(findings(&b.image()), []);
+}
+
+#[test]
+fn what_a_loss_of_power_left_without_a_name_goes() {
+    let mut b = Bench::new(image(FatKind::Fat16));
+    b.create("other", b"x").unwrap();
+    let before = free(&mut b);
+    for n in 0..20 {
+        let path = format!("f{n}");
+        b.create(&path, &bytes(n, 5000)).unwrap();
+        b.find_and_hold(&path);
+        b.remove(&path, false).unwrap();
+    }
+    b.sync().unwrap();
+    // All are in use when the power goes.
+    let mut b = Bench::new(b.disk.crash(3));
+    assert_eq!(b.list("").unwrap(), ["other"]);
+    b.settle();
+    let after = free(&mut b);
+    assert!(after + 2 >= before, "{before} {after}");
+    assert_eq!(findings(&b.image()), []);
+}
+
 #[test]
 fn a_full_disk_loses_nothing() {
     let mut b = Bench::new(image(FatKind::Fat12));
     let node = b.create("f", &bytes(3, 900_000)).unwrap();
-    assert_eq!(b.write(node, 900_000, &bytes(4, 200_000)), Err(Errno::ENOSPC));
+    // As much as there is room for, then nothing, and that is known.
+    let more = bytes(4, 200_000);
+    assert_eq!(b.write(node, 900_000, &more), Err(Errno::ENOSPC));
+    assert_eq!((free(&mut b), b.fat.full), (0, true));
+    let size = b.ask(|fat| fat.stat(node)).unwrap().size;
+    assert_eq!(b.write(node, size, b"x"), Err(Errno::ENOSPC));
+    assert_eq!(b.write(node, size - 1, b"x"), Ok(()));
     let kept = b.read("f").unwrap();
     assert_eq!(kept[..900_000], bytes(3, 900_000));
+    assert_eq!(kept[900_000..kept.len() - 1], more[..kept.len() - 900_001]);
     assert_eq!(findings(&b.image()), []);
     b.remove("f", false).unwrap();
     b.create("g", &bytes(5, 900_000)).unwrap();
@@ -394,9 +508,7 @@ fn act(b: &mut Bench, model: &mut Model, op: u8, a: u8, c: u8, len: u16) {
             if b.find(&path).is_err() && b.make(&path, mode::REGULAR | 0o644).is_ok() {
                 model.set(&path, Some(Vec::new()));
             }
-            if let Ok(node) = b.find(&path)
-                && b.write(node, u64::from(c) * 16, &content).is_ok()
-            {
+            if b.held(&path, |b, node| b.write(node, u64::from(c) * 16, &content)).is_ok() {
                 let mut old = model.now.get(&path).cloned().unwrap_or_default();
                 let at = usize::from(c) * 16;
                 old.resize(old.len().max(at + content.len()), 0);
@@ -406,34 +518,52 @@ fn act(b: &mut Bench, model: &mut Model, op: u8, a: u8, c: u8, len: u16) {
         }
         4 => {
             if b.remove(&path, false).is_ok() {
+                model.unnamed(&path);
                 model.set(&path, None);
             }
         }
         5 => {
             if path != other && b.rename(&path, &other).is_ok() {
                 let content = model.now[&path].clone();
+                model.unnamed(&other);
+                for (_, name, _) in model.open.iter_mut().filter(|(_, name, _)| *name == path) {
+                    name.clone_from(&other);
+                }
                 model.set(&path, None);
                 model.set(&other, Some(content));
             }
         }
         6 => {
-            if let Ok(node) = b.find(&path)
-                && b.ask(|fat| fat.truncate(&CALLER, node, len.into())).is_ok()
-            {
+            if b.held(&path, |b, node| b.ask(|fat| fat.truncate(&CALLER, node, len.into()))).is_ok() {
                 let mut old = model.now[&path].clone();
                 old.resize(len.into(), 0);
                 model.set(&path, Some(old));
             }
         }
-        _ => {
+        7 => {
             b.sync().unwrap();
             model.sync();
+        }
+        8 => {
+            // Somebody has it open for a while.
+            if let Some(content) = model.now.get(&path).cloned() {
+                let node = b.find_and_hold(&path);
+                model.open.push((node, path, content));
+            }
+        }
+        _ => {
+            if !model.open.is_empty() {
+                let (node, ..) = model.open.remove(usize::from(c) % model.open.len());
+                b.fat.release(node);
+            }
         }
     }
 }
 
 #[derive(Default)]
 struct Model {
+    /// What is open: its number, its name or none, and what it holds.
+    open: Vec<(Node, String, Vec<u8>)>,
     now: BTreeMap<String, Vec<u8>>,
     /// What must be there after a loss of power: not touched since it was
     /// durable.
@@ -443,10 +573,20 @@ struct Model {
 impl Model {
     fn set(&mut self, path: &str, content: Option<Vec<u8>>) {
         self.sure.remove(path);
+        if let Some(content) = &content {
+            for (_, _, open) in self.open.iter_mut().filter(|(_, name, _)| name == path) {
+                open.clone_from(content);
+            }
+        }
         match content {
             Some(content) => self.now.insert(path.into(), content),
             None => self.now.remove(path),
         };
+    }
+
+    /// A name does not stand for what is open any more.
+    fn unnamed(&mut self, path: &str) {
+        self.open.iter_mut().filter(|(_, name, _)| name == path).for_each(|(_, name, _)| name.clear());
     }
 
     fn sync(&mut self) {
@@ -457,7 +597,7 @@ impl Model {
 type Acts = Vec<(u8, u8, u8, u16)>;
 
 fn acts() -> impl Strategy<Value = Acts> {
-    proptest::collection::vec((0u8..8, any::<u8>(), any::<u8>(), 0u16..20_000), 1..60)
+    proptest::collection::vec((0u8..10, any::<u8>(), any::<u8>(), 1u16..20_000), 1..60)
 }
 
 fn kind_of(n: u8) -> FatKind {
@@ -483,6 +623,9 @@ proptest! {
         }
         for (path, content) in &model.now {
             prop_assert_eq!(&b.read(path).unwrap(), content);
+        }
+        for (node, _, content) in &model.open {
+            prop_assert_eq!(&b.read_node(*node).unwrap(), content);
         }
         b.fat.service();
         for _ in 0..steps {
@@ -535,7 +678,7 @@ proptest! {
         }
         let mut b = Bench::new(image);
         for (op, a, c, len) in acts {
-            let mut model = Model { now: BTreeMap::new(), sure: BTreeMap::new() };
+            let mut model = Model::default();
             model.now.extend((0..12u8).map(|n| (match n {
                 n @ 0..6 => format!("file {n} with a name"),
                 n @ 6..9 => format!("D/F{n}"),
