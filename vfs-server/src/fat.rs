@@ -26,12 +26,15 @@
 //! - The name `STRAIT.DEL` in the root is not for clients: EPERM. See [`removed`].
 //! - Names of more than 255 bytes of UTF-8 are not listed.
 //! - An operation changes at most [`MAX_STAGED`](crate::disk::cache::MAX_STAGED)
-//!   sectors (EFBIG): enough for files of 130,000 clusters on FAT32, any on the
-//!   others. To reach beyond that many clusters takes too long: EIO.
+//!   sectors and looks at [`MAX_USED`](crate::disk::cache::MAX_USED): EFBIG. That is
+//!   enough for directories of 1.5 MiB, and to write to files of 390,000 clusters
+//!   (FAT32); reading has no such limit.
 //! - A file that grows by more than [`STEP`] at once is seen to grow in steps.
 
+mod chain;
 mod removed;
 mod view;
+mod write;
 
 use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -57,6 +60,7 @@ use crate::{
     file_system::{Entry, FileSystem, New, Node, Window},
     identity::Caller,
 };
+use chain::Position;
 use removed::{Removed, Sweep, is_hidden};
 use view::View;
 
@@ -101,6 +105,9 @@ pub struct Fat {
     /// Those in use that have no name any more.
     removed: BTreeMap<Node, Removed>,
     sweep: Sweep,
+    /// How far files that are open were read.
+    positions: BTreeMap<Node, Position>,
+    layout: Option<Layout>,
     next_substitute: Node,
     cluster_size: u32,
     /// What is staged is to be kept although the operation is not at its end.
@@ -138,9 +145,14 @@ fn errno(error: &Error<Trouble>) -> Errno {
     }
 }
 
+fn trouble(trouble: Trouble) -> Errno {
+    errno(&Error::device(trouble, "the cache"))
+}
+
 fn layout(geometry: &Geometry) -> Layout {
     Layout {
-        fat: geometry.fat_start(),
+        // The others are copies of it.
+        fat: geometry.fat_copy(geometry.active_fat()),
         fat_size: geometry.fat_size(),
         fat_end: geometry.fat_start() + geometry.fat_size() * u64::from(geometry.fat_count()),
         data: geometry.data_start(),
@@ -164,6 +176,8 @@ impl Fat {
             moved: BTreeMap::new(),
             removed: BTreeMap::new(),
             sweep: Sweep::default(),
+            positions: BTreeMap::new(),
+            layout: None,
             next_substitute: FIRST_SUBSTITUTE,
             cluster_size: 0,
             keep: false,
@@ -190,6 +204,7 @@ impl Fat {
         };
         if let Some((layout, cluster_size)) = found {
             self.cache.set_layout(layout);
+            self.layout = Some(layout);
             self.cluster_size = cluster_size;
         }
         // Whatever became of that error on its way.
@@ -249,23 +264,6 @@ impl Fat {
     fn metadata(&mut self, node: Node) -> Result<Metadata, Errno> {
         let id = self.id(node)?;
         self.with(|volume| volume.stat(id))
-    }
-
-    /// Brings the file nearer to `size` if that is far; then the operation must
-    /// be run again. What size it has.
-    fn approach(&mut self, caller: &Caller, node: Node, size: u64) -> Result<u64, Errno> {
-        let now = self.metadata(node)?.len();
-        if size.saturating_sub(now) <= STEP {
-            return Ok(now);
-        }
-        if size > MAX_SIZE {
-            return Err(Errno::EFBIG);
-        }
-        let id = self.id(node)?;
-        self.change(Kind::Grow, caller, |volume| volume.truncate(id, now + STEP))?;
-        (self.keep, self.again) = (true, true);
-        self.cache.block();
-        Err(NOT_READY)
     }
 }
 
@@ -370,11 +368,7 @@ impl FileSystem for Fat {
     }
 
     fn read(&mut self, node: Node, offset: u64, into: Window) -> Result<usize, Errno> {
-        let id = self.id(node)?;
-        let mut buffer = alloc::vec![0; into.len()];
-        let n = self.with(|volume| volume.read(id, offset, &mut buffer))?;
-        into.write(0, buffer.get(..n).ok_or(Errno::EIO)?)?;
-        Ok(n)
+        self.read_file(node, offset, into)
     }
 
     fn list(&mut self, directory: Node, from: u64, emit: &mut dyn FnMut(Entry<'_>) -> bool) -> Result<(), Errno> {
@@ -419,6 +413,7 @@ impl FileSystem for Fat {
             if *count == 0 {
                 self.held.remove(&node);
                 self.moved.remove(&node);
+                self.positions.remove(&node);
                 self.forget_removed(node);
             }
         }
@@ -508,38 +503,11 @@ impl FileSystem for Fat {
     }
 
     fn write(&mut self, caller: &Caller, node: Node, offset: u64, from: Window) -> Result<usize, Errno> {
-        let mut buffer = alloc::vec![0; from.len()];
-        from.read(0, &mut buffer)?;
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        let size = self.approach(caller, node, offset)?;
-        let id = self.id(node)?;
-        let cluster = u64::from(self.cluster_size.max(1));
-        let there = size.next_multiple_of(cluster);
-        let mut end = offset.saturating_add(buffer.len() as u64);
-        if self.full {
-            end = end.min(there);
-        }
-        // As much as there is room for.
-        while let Some(len @ 1..) = end.checked_sub(offset) {
-            let part = buffer.get(..len as usize).unwrap_or(&buffer);
-            match self.change(Kind::Grow, caller, |volume| volume.write(id, offset, part)) {
-                Err(Errno::ENOSPC) if end > there => match (end - there).div_ceil(cluster) {
-                    1 => (self.full, end) = (true, there),
-                    clusters => end = there + clusters / 2 * cluster,
-                },
-                done => return done,
-            }
-        }
-        Err(Errno::ENOSPC)
+        self.write_file(caller, node, offset, from)
     }
 
     fn truncate(&mut self, caller: &Caller, node: Node, size: u64) -> Result<(), Errno> {
-        self.approach(caller, node, size)?;
-        let kind = if size < self.metadata(node)?.len() { Kind::Shrink } else { Kind::Grow };
-        let id = self.id(node)?;
-        self.change(kind, caller, |volume| volume.truncate(id, size))
+        self.resize(caller, node, size)
     }
 
     fn sync(&mut self, _: Node) -> u64 {
@@ -563,6 +531,7 @@ impl FileSystem for Fat {
         self.cache.finish(keep || done);
         let held = &self.held;
         self.moved.retain(|node, _| held.contains_key(node));
+        self.positions.retain(|node, _| held.contains_key(node));
     }
 
     fn service(&mut self) -> bool {

@@ -51,7 +51,7 @@ pub enum Width {
 /// Where things are on the volume, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
-    /// Where the first FAT begins.
+    /// Where the FAT that counts begins.
     pub fat: u64,
     /// Bytes of one FAT.
     pub fat_size: u64,
@@ -87,7 +87,7 @@ impl Layout {
 
     /// Where the entry of a cluster begins in the first FAT, and how many bytes
     /// it reaches over.
-    fn entry(&self, cluster: u64) -> (u64, usize) {
+    pub fn entry(&self, cluster: u64) -> (u64, usize) {
         match self.width {
             Width::Bits12 => (self.fat + cluster * 3 / 2, 2),
             Width::Bits16 => (self.fat + cluster * 2, 2),

@@ -18,7 +18,7 @@ use strait_abi::{
     vfs::{Stat, mode},
 };
 
-use super::{Fat, Node, ROOT, Volume, errno};
+use super::{Fat, Node, ROOT, Volume, trouble};
 use crate::{
     disk::{NOT_READY, cache::Trouble, epoch::Kind},
     file_system::FileSystem,
@@ -146,7 +146,7 @@ impl Fat {
         }
     }
 
-    fn read_entry(&mut self, at: u64) -> Result<[u8; ENTRY], Errno> {
+    pub(super) fn read_entry(&mut self, at: u64) -> Result<[u8; ENTRY], Errno> {
         let mut sector = [0; SECTOR];
         self.cache.read(at / SECTOR as u64, &mut sector).map_err(trouble)?;
         let (entries, _) = sector.as_chunks();
@@ -252,8 +252,4 @@ impl Fat {
         }
         result
     }
-}
-
-fn trouble(trouble: Trouble) -> Errno {
-    errno(&hadris_io::Error::device(trouble, "the cache").into())
 }

@@ -454,6 +454,45 @@ fn a_file_grows_in_steps() {
 }
 
 #[test]
+fn a_file_is_read_along_its_chain() {
+    for kind in KINDS {
+        let mut b = Bench::new(image(kind));
+        // Two that lie in each other's gaps.
+        let (mut f, mut g) = (vec![], vec![]);
+        b.create("f", b"").unwrap();
+        b.create("g", b"").unwrap();
+        for n in 0..40 {
+            for (name, content) in [("f", &mut f), ("g", &mut g)] {
+                let part = bytes(n + 7, 3000 + n as usize * 50);
+                b.held(name, |b, node| b.write(node, content.len() as u64, &part)).unwrap();
+                content.extend(part);
+            }
+        }
+        let node = b.find_and_hold("f");
+        let mut seed = 5;
+        for _ in 0..300 {
+            let at = next_random(&mut seed) as usize % (f.len() + 100);
+            let len = next_random(&mut seed) as usize % 20_000;
+            let window = Window::new(b.memory, 0, len).unwrap();
+            let n = b.ask(|fat| fat.read(node, at as u64, window)).unwrap();
+            let mut got = vec![0; n];
+            window.read(0, &mut got).unwrap();
+            assert!(got == f[at.min(f.len())..(at + len).min(f.len())]);
+        }
+        // Another chain under the same number.
+        b.ask(|fat| fat.truncate(&CALLER, node, 0)).unwrap();
+        b.held("g", |b, node| b.write(node, g.len() as u64, b"more")).unwrap();
+        b.write(node, 0, &f).unwrap();
+        assert!(b.read_node(node).unwrap() == f);
+        // Shorter, and longer again.
+        b.ask(|fat| fat.truncate(&CALLER, node, 5000)).unwrap();
+        b.held("g", |b, node| b.write(node, g.len() as u64 + 4, &bytes(1, 9000))).unwrap();
+        b.write(node, 5000, &f[5000..]).unwrap();
+        assert!(b.read_node(node).unwrap() == f);
+    }
+}
+
+#[test]
 fn a_disk_without_fat() {
     let mut b = Bench::new(vec![0; 1 << 20]);
     assert_eq!(b.find("f"), Err(Errno::EIO));
