@@ -27,6 +27,11 @@ const fn on(name: &'static str, family: u16, kind: u16, protocol: u16) -> On {
 
 /// A case that is no matter of the kind of socket.
 pub const ONCE: &[On] = &[on("", AF_INET, SOCK_DGRAM, 0)];
+/// On the disk.
+pub const DISK: On = on("disk", AF_INET, SOCK_DGRAM, 0);
+/// On both file systems that can be written: of a case that is no matter of what
+/// only one of them has.
+pub const FILES: &[On] = &[ONCE[0], DISK];
 /// TCP over IPv4.
 pub const TCP4: On = on("tcp4", AF_INET, SOCK_STREAM, 0);
 /// TCP over IPv6.

@@ -9,7 +9,7 @@ pub use strait_abi::vfs::{
 use strait_libsock::Process;
 
 use crate::{
-    case::{Failure, Outcome, gives, ok},
+    case::{DISK, Failure, Outcome, gives, ok},
     posix::{Errno, Fd, Posix, Result},
     test::Test,
 };
@@ -19,8 +19,12 @@ macro_rules! calls {
         /// A world with files.
         #[allow(missing_docs)] // named as POSIX names them
         pub trait Files {
-            /// A directory on a file system that can be written.
+            /// A directory on a file system that can be written, and can do
+            /// whatever there is.
             fn scratch(&self) -> String;
+
+            /// One on a disk.
+            fn disk(&self) -> String;
 
             /// A directory of another user, if this one has no privileges.
             fn foreign(&self) -> String;
@@ -77,6 +81,10 @@ macro_rules! same {
 impl Files for Process {
     fn scratch(&self) -> String {
         "/tmp".into()
+    }
+
+    fn disk(&self) -> String {
+        "/disk".into()
     }
 
     fn foreign(&self) -> String {
@@ -217,7 +225,8 @@ impl<P: Posix + ?Sized> FilesHere for P {}
 /// removes it.
 pub fn inside(t: &Test<'_>, case: impl FnOnce(&Test<'_>) -> Outcome) -> Outcome {
     let done = |what: &str, result: Result<()>| result.map_err(|e| Failure::new(what, "success", e.name()));
-    let directory = alloc::format!("{}/{}", t.scratch(), t.port(0));
+    let top = if t.on == DISK { t.disk() } else { t.scratch() };
+    let directory = alloc::format!("{top}/{}", t.port(0));
     let mask = t.umask(0o022).unwrap_or(0o022);
     let _ = t.remove_all(&directory);
     done("mkdir() for the case", t.mkdir(&directory, 0o755))?;

@@ -92,6 +92,12 @@ impl Files for Linux {
         scratch().into()
     }
 
+    fn disk(&self) -> String {
+        // Not every machine has FAT: what the cases say there is what any file
+        // system does.
+        scratch().into()
+    }
+
     fn foreign(&self) -> String {
         static FOREIGN: OnceLock<String> = OnceLock::new();
         let make = || {

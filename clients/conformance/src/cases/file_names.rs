@@ -6,50 +6,55 @@ use crate::{case::*, files::*, posix::*, test::*};
 
 /// The cases.
 pub const CASES: &[Case] = &[
-    Case::new("a name that is there", "mkdir(2) EEXIST", ONCE, there),
+    Case::new("a name that is there", "mkdir(2) EEXIST", FILES, there),
     Case::new("mkdir takes no set-id bits", "mkdir(2)", ONCE, mkdir_mode),
     Case::new("directories count their subdirectories", "stat(3type)", ONCE, links_of_directories),
     Case::new("mknod makes files, FIFOs and sockets", "mknod(2)", ONCE, mknod),
-    Case::new("mknod of other kinds", "mknod(2) EPERM, EINVAL", ONCE, mknod_wrong),
+    Case::new("mknod of other kinds", "mknod(2) EPERM, EINVAL", FILES, mknod_wrong),
     Case::new("opening a socket node", "open(2) ENXIO", ONCE, open_socket),
     Case::new("a second name", "link(2)", ONCE, link),
-    Case::new("no second name for a directory", "link(2) EPERM", ONCE, link_directory),
+    Case::new("no second name for a directory", "link(2) EPERM", FILES, link_directory),
     Case::new("linking a link", "linkat(2) AT_SYMLINK_FOLLOW", ONCE, link_link),
-    Case::new("no link between file systems", "link(2) EXDEV", ONCE, link_across),
-    Case::new("unlink of a directory", "unlink(2) EISDIR", ONCE, unlink_directory),
+    Case::new("no link between file systems", "link(2) EXDEV", FILES, link_across),
+    Case::new("unlink of a directory", "unlink(2) EISDIR", FILES, unlink_directory),
     Case::new("rmdir of what is no directory", "rmdir(2) ENOTDIR", ONCE, rmdir_file),
-    Case::new("rmdir of what is not empty", "rmdir(2) ENOTEMPTY", ONCE, rmdir_full),
-    Case::new("rmdir of dots and the root", "rmdir(2) EINVAL, ENOTEMPTY, EBUSY", ONCE, rmdir_dots),
+    Case::new("rmdir of what is not empty", "rmdir(2) ENOTEMPTY", FILES, rmdir_full),
+    Case::new("rmdir of dots and the root", "rmdir(2) EINVAL, ENOTEMPTY, EBUSY", FILES, rmdir_dots),
     Case::new("rename moves a file", "rename(2)", ONCE, rename),
-    Case::new("rename replaces a file", "rename(2)", ONCE, rename_over),
+    Case::new("rename replaces a file", "rename(2)", FILES, rename_over),
     Case::new("rename to itself", "rename(2)", ONCE, rename_same),
     Case::new("rename moves a directory", "rename(2)", ONCE, rename_directory),
-    Case::new("rename replaces an empty directory", "rename(2) ENOTEMPTY", ONCE, rename_over_directory),
-    Case::new("rename of a file over a directory", "rename(2) EISDIR, ENOTDIR", ONCE, rename_kinds),
-    Case::new("rename into itself", "rename(2) EINVAL", ONCE, rename_cycle),
-    Case::new("rename of dots", "rename(2) EBUSY", ONCE, rename_dots),
-    Case::new("rename over what it is in", "rename(2) ENOTEMPTY", ONCE, rename_over_parent),
-    Case::new("rename with slashes", "rename(2) ENOTDIR", ONCE, rename_slashes),
-    Case::new("rename that must not replace", "renameat2(2) RENAME_NOREPLACE", ONCE, rename_keep),
+    Case::new("rename replaces an empty directory", "rename(2) ENOTEMPTY", FILES, rename_over_directory),
+    Case::new("rename of a file over a directory", "rename(2) EISDIR, ENOTDIR", FILES, rename_kinds),
+    Case::new("rename into itself", "rename(2) EINVAL", FILES, rename_cycle),
+    Case::new("rename of dots", "rename(2) EBUSY", FILES, rename_dots),
+    Case::new("rename over what it is in", "rename(2) ENOTEMPTY", FILES, rename_over_parent),
+    Case::new("rename with slashes", "rename(2) ENOTDIR", FILES, rename_slashes),
+    Case::new("rename that must not replace", "renameat2(2) RENAME_NOREPLACE", FILES, rename_keep),
     Case::new("rename of a link is of the link", "rename(2)", ONCE, rename_link),
-    Case::new("rename between file systems", "rename(2) EXDEV", ONCE, rename_across),
-    Case::new("rename of an open file", "rename(2)", ONCE, rename_open),
-    Case::new("a directory has dots and its names", "readdir(3)", ONCE, listing),
+    Case::new("rename between file systems", "rename(2) EXDEV", FILES, rename_across),
+    Case::new("rename of an open file", "rename(2)", FILES, rename_open),
+    Case::new("a directory has dots and its names", "readdir(3)", FILES, listing),
     Case::new("kinds of entries", "readdir(3)", ONCE, kinds),
-    Case::new("a long directory in pieces", "getdents(2)", ONCE, long_listing),
-    Case::new("reading goes on while names go away", "readdir(3)", ONCE, changing),
-    Case::new("reading again from the start", "rewinddir(3)", ONCE, rewind),
-    Case::new("listing what is no directory", "getdents(2) ENOTDIR", ONCE, list_wrong),
+    Case::new("a long directory in pieces", "getdents(2)", FILES, long_listing),
+    Case::new("reading goes on while names go away", "readdir(3)", FILES, changing),
+    Case::new("reading again from the start", "rewinddir(3)", FILES, rewind),
+    Case::new("listing what is no directory", "getdents(2) ENOTDIR", FILES, list_wrong),
     Case::new("a socket node can be removed and renamed", "unix(7)", ONCE, socket_names),
-    Case::new("a deep tree", "mkdir(2)", ONCE, deep),
-    Case::new("many files", "open(2)", ONCE, many),
+    Case::new("a deep tree", "mkdir(2)", FILES, deep),
+    Case::new("many files", "open(2)", FILES, many),
     Case::new("rename to another name of the same file", "rename(2)", ONCE, rename_linked),
     Case::new("truncating a FIFO by its name", "truncate(2) EINVAL", ONCE, truncate_fifo),
     Case::new("directories that give their group", "inode(7) S_ISGID", ONCE, set_gid),
     Case::new("the right to change names", "unlink(2), rename(2) EACCES", ONCE, rights),
-    Case::new("what belongs to another", "chmod(2) EPERM", ONCE, foreign),
+    Case::new("what belongs to another", "chmod(2) EPERM", FILES, foreign),
     Case::new("exchanging names", "renameat2(2) RENAME_EXCHANGE", ONCE, exchange)
         .differs("Of the flags of renameat2 there is RENAME_NOREPLACE; others give EINVAL."),
+    Case::new("what a FAT file system lacks", "link(2), symlink(2), mknod(2), chmod(2) EPERM", &[DISK], lacking)
+        .differs(
+            "A disk has FAT, as vfat has it on Linux: no links, FIFOs, sockets nor permissions (EPERM), no names that \
+         differ in case alone.",
+        ),
 ];
 
 fn there(t: &Test<'_>) -> Outcome {
@@ -636,6 +641,28 @@ fn exchange(t: &Test<'_>) -> Outcome {
         put(t, "g", b"y")?;
         let result = t.renameat2(AT_FDCWD, "f", AT_FDCWD, "g", EXCHANGE);
         eq!(result, t.by_world(Ok(()), Err(Errno::EINVAL)));
+        Ok(())
+    })
+}
+
+fn lacking(t: &Test<'_>) -> Outcome {
+    inside(t, |t| {
+        put(t, "f", b"")?;
+        let socket = ok!(t.socket(AF_UNIX, SOCK_STREAM.into(), 0));
+        let name = raw_address(&[&AF_UNIX.to_ne_bytes()[..], b"bound"].concat());
+        let results = [
+            t.link("f", "g"),
+            t.symlink("f", "l"),
+            t.mknod("p", mode::FIFO | 0o644),
+            t.mknod("s", mode::SOCKET | 0o644),
+            t.bind(socket, &name),
+            t.chmod("f", 0o600),
+        ];
+        t.shut(&[socket])?;
+        for result in results {
+            eq!(result, t.by_world(Ok(()), Err(Errno::EPERM)));
+        }
+        eq!(t.stat("F").is_ok(), t.by_world(false, true));
         Ok(())
     })
 }

@@ -11,15 +11,15 @@ const RECORDS: &[On] = &[UNIX_DGRAM, UNIX_SEQPACKET];
 pub const CASES: &[Case] = &[
     Case::new("sendfile to a socket", "sendfile(2)", STREAMS, to_socket),
     Case::new("sendfile from an offset", "sendfile(2)", STREAMS, from_offset),
-    Case::new("sendfile to a file", "sendfile(2)", ONCE, to_file),
-    Case::new("sendfile of a file to itself", "sendfile(2)", ONCE, to_itself),
-    Case::new("sendfile to a pipe", "sendfile(2)", ONCE, to_pipe),
+    Case::new("sendfile to a file", "sendfile(2)", FILES, to_file),
+    Case::new("sendfile of a file to itself", "sendfile(2)", FILES, to_itself),
+    Case::new("sendfile to a pipe", "sendfile(2)", FILES, to_pipe),
     Case::new("sendfile to records", "sendfile(2)", RECORDS, to_records),
     Case::new("sendfile by UDP", "sendfile(2)", &[UDP4], to_udp),
-    Case::new("sendfile from what is no file", "sendfile(2) EINVAL, ESPIPE", ONCE, wrong_source),
-    Case::new("sendfile to what cannot be", "sendfile(2) EINVAL", ONCE, wrong_target),
-    Case::new("sendfile without the right", "sendfile(2) EBADF", ONCE, wrong_access),
-    Case::new("sendfile of nothing", "sendfile(2)", ONCE, nothing),
+    Case::new("sendfile from what is no file", "sendfile(2) EINVAL, ESPIPE", FILES, wrong_source),
+    Case::new("sendfile to what cannot be", "sendfile(2) EINVAL", FILES, wrong_target),
+    Case::new("sendfile without the right", "sendfile(2) EBADF", FILES, wrong_access),
+    Case::new("sendfile of nothing", "sendfile(2)", FILES, nothing),
     Case::new("sendfile at the end to a socket that is full", "sendfile(2)", &[UNIX_STREAM], full),
 ];
 
