@@ -33,10 +33,16 @@ def send(*lines):
         return answers.read()
 
 
-def file_on(disk):
-    """The file as mtools read it."""
-    done = subprocess.run(["mcopy", "-n", "-i", str(disk), "::notes.txt", "-"], check=True, capture_output=True)
+def file_on(disk, name="notes.txt"):
+    """A file as mtools read it."""
+    done = subprocess.run(["mcopy", "-n", "-i", str(disk), f"::{name}", "-"], check=True, capture_output=True)
     return done.stdout
+
+
+def names_on(disk, directory):
+    """The names in a directory, as mtools see them."""
+    done = subprocess.run(["mdir", "-b", "-i", str(disk), f"::{directory}"], check=True, capture_output=True, text=True)
+    return sorted(line.rstrip("/").rpartition("/")[2] for line in done.stdout.split())
 
 
 def check(disk):
@@ -59,6 +65,27 @@ def test_what_was_kept_outlives_the_plug(boot, tmp_path):
         assert file_on(disk) == kept
         done = check(disk)
         assert done.returncode == 0, done.stdout
+
+
+def test_names_outlive_the_plug(boot, tmp_path):
+    """A directory, names that come and go, a file cut off: all of it synced."""
+    disk = tmp_path / "disk.img"
+    system = boot(fresh=True, disk=disk)
+    assert send(b"old", b"!file first", b"older", b"!file second") == b"kept\n" * 4
+    assert send(b"new", b"!drop first", b"newer", b"!cut 6") == b"kept\n" * 4
+    system.pull_the_plug()
+    assert (file_on(disk), file_on(disk, "filed/second")) == (b"new\nne", b"older\n")
+    assert names_on(disk, "filed") == ["second"]
+    done = check(disk)
+    assert done.returncode == 0, done.stdout
+    system = boot(fresh=True, disk=disk)
+    # Over what is there, and what is not there.
+    missing = b"not kept: no such file or directory (ENOENT)\n"
+    assert send(b"", b"!file second", b"!drop third", b"!cut 1") == b"new\nne" + b"kept\n" * 2 + missing * 2
+    system.pull_the_plug()
+    assert (names_on(disk, ""), file_on(disk, "filed/second")) == (["filed"], b"new\nne\n")
+    done = check(disk)
+    assert done.returncode == 0, done.stdout
 
 
 def test_files_of_others(boot, tmp_path):

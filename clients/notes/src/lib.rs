@@ -1,7 +1,13 @@
 //! Keeps the lines that it is sent: whoever connects to TCP port 1717 gets all
 //! notes so far; each line sent then is put at the end of the file
 //! `/disk/notes.txt`, and answered with `kept` once it would be there after a
-//! loss of power.
+//! loss of power. So are these lines, which are no notes:
+//!
+//! | line | what becomes of the notes |
+//! |---|---|
+//! | `!file NAME` | those so far go to `/disk/filed/NAME`, in place of what was there |
+//! | `!drop NAME` | those filed under this name are removed |
+//! | `!cut BYTES` | of those so far this many bytes stay |
 //!
 //! An example of a client with sockets and files, one connection after the
 //! other with blocking calls. A peer that is silent for [`PATIENCE`] is left.
@@ -15,7 +21,7 @@
 
 extern crate alloc;
 
-use alloc::vec::Vec;
+use alloc::{format, string::String, vec::Vec};
 use core::{
     fmt,
     net::{Ipv6Addr, SocketAddr},
@@ -25,7 +31,7 @@ use core::{
 use strait_abi::log::Logger;
 use strait_libsock::{
     Errno, Process,
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{Read, Write},
     net::{Error, TcpListener, TcpStream},
 };
@@ -34,6 +40,8 @@ use strait_pd::Environment;
 const DEFAULT_PORT: u16 = 1717;
 /// Where the notes are.
 pub const FILE: &str = "/disk/notes.txt";
+/// Where they go when they are filed.
+pub const FILED: &str = "/disk/filed";
 /// Longest line, without its end.
 pub const MAX_LINE: usize = 1000;
 /// How long a peer may be silent.
@@ -118,8 +126,10 @@ fn converse(process: &Process, stream: &mut TcpStream) -> Result<(), Failure> {
         }
         waiting.extend_from_slice(&buffer[..n]);
         while let Some(line) = take_line(&mut waiting)? {
-            keep(process, &line)?;
-            stream.write_all(b"kept\n")?;
+            match keep(process, &line) {
+                Ok(()) => stream.write_all(b"kept\n")?,
+                Err(e) => stream.write_all(format!("not kept: {e}\n").as_bytes())?,
+            }
         }
     }
 }
@@ -133,11 +143,47 @@ fn take_line(waiting: &mut Vec<u8>) -> Result<Option<Vec<u8>>, Failure> {
     }
 }
 
-/// Puts a line at the end of the file, for good.
+/// Does what a line says, for good.
 fn keep(process: &Process, line: &[u8]) -> Result<(), Errno> {
-    let file = OpenOptions::new().append(true).create(true).open(process, FILE)?;
-    file.write_all(line)?;
-    file.sync_all()
+    let text = core::str::from_utf8(line).unwrap_or_default().trim_end();
+    match text.split_once(' ') {
+        Some(("!file", name)) => {
+            match fs::create_dir(process, FILED) {
+                Ok(()) => sync(process, "/disk")?,
+                Err(Errno::EEXIST) => {}
+                Err(e) => return Err(e),
+            }
+            fs::rename(process, FILE, filed(name)?)?;
+            sync(process, FILED)
+        }
+        Some(("!drop", name)) => {
+            fs::remove_file(process, filed(name)?)?;
+            sync(process, FILED)
+        }
+        Some(("!cut", bytes)) => {
+            let file = OpenOptions::new().write(true).open(process, FILE)?;
+            file.set_len(bytes.parse().map_err(|_| Errno::EINVAL)?)?;
+            file.sync_all()
+        }
+        _ => {
+            let file = OpenOptions::new().append(true).create(true).open(process, FILE)?;
+            file.write_all(line)?;
+            file.sync_all()
+        }
+    }
+}
+
+/// The path of notes filed under this name. EINVAL if it is none.
+fn filed(name: &str) -> Result<String, Errno> {
+    if name.is_empty() || name.starts_with('.') || name.contains('/') {
+        return Err(Errno::EINVAL);
+    }
+    Ok(format!("{FILED}/{name}"))
+}
+
+/// What has become of the names in a directory outlives a loss of power.
+fn sync(process: &Process, directory: &str) -> Result<(), Errno> {
+    File::open(process, directory)?.sync_all()
 }
 
 #[cfg(test)]
