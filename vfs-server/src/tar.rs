@@ -22,7 +22,11 @@ pub enum Kind {
     Regular,
     /// A directory.
     Directory,
-    /// A link, device, ...
+    /// A further name of a file that stands before it in the archive.
+    Link,
+    /// A symbolic link.
+    SymbolicLink,
+    /// A device, ...
     Other(u8),
 }
 
@@ -31,6 +35,8 @@ pub enum Kind {
 pub struct Entry {
     /// Its path as the archive has it.
     pub path: Vec<u8>,
+    /// What a link leads to.
+    pub target: Vec<u8>,
     /// What it is.
     pub kind: Kind,
     /// Where its data begins in the archive.
@@ -70,6 +76,7 @@ pub struct Reader {
 #[derive(Default)]
 struct Extended {
     path: Option<Vec<u8>>,
+    target: Option<Vec<u8>>,
     size: Option<u64>,
     mtime: Option<i64>,
 }
@@ -98,6 +105,8 @@ impl Reader {
             }
             let kind = match header[156] {
                 0 | b'0' | b'7' => Kind::Regular,
+                b'1' => Kind::Link,
+                b'2' => Kind::SymbolicLink,
                 b'5' => Kind::Directory,
                 other => Kind::Other(other),
             };
@@ -114,14 +123,16 @@ impl Reader {
             self.at = (offset + len.next_multiple_of(BLOCK)).min(self.len);
             match kind {
                 Kind::Other(b'x') => extended.read(&self.data(offset, len).ok_or(error("long extended header"))?),
-                Kind::Other(b'L') => {
-                    extended.path =
-                        Some(until_nul(&self.data(offset, len).ok_or(error("long name too long"))?).to_vec());
+                Kind::Other(which @ (b'L' | b'K')) => {
+                    let data = self.data(offset, len).ok_or(error("long name too long"))?;
+                    let name = if which == b'L' { &mut extended.path } else { &mut extended.target };
+                    *name = Some(until_nul(&data).to_vec());
                 }
-                Kind::Other(b'g' | b'K') => {}
+                Kind::Other(b'g') => {}
                 _ => {
                     return Ok(Some(Entry {
                         path: extended.path.take().unwrap_or_else(|| path(&header)),
+                        target: extended.target.take().unwrap_or_else(|| until_nul(&header[157..257]).to_vec()),
                         kind,
                         offset,
                         len,
@@ -164,6 +175,7 @@ impl Extended {
             let (key, value) = (&record[..equals], &record[equals + 1..]);
             match key {
                 b"path" => self.path = Some(value.to_vec()),
+                b"linkpath" => self.target = Some(value.to_vec()),
                 b"size" => self.size = decimal(value),
                 b"mtime" => {
                     let seconds = value.split(|&b| b == b'.').next().unwrap_or(value);

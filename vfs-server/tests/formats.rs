@@ -3,8 +3,10 @@
 mod common;
 
 use common::*;
+use strait_abi::{Errno, vfs::mode};
 use strait_vfs_server::{
     archive::{Archive, ArchiveError, MAX_NODES},
+    file_system::FileSystem,
     identity::Caller,
     tar::{Kind, Reader},
     tree::{Links, Tree},
@@ -71,6 +73,9 @@ fn reads_what_tar_writes() {
     let deep = dir.join("x".repeat(90)).join("y".repeat(90));
     std::fs::create_dir_all(&deep).unwrap();
     std::fs::write(deep.join("file"), [7; 777]).unwrap();
+    std::fs::hard_link(deep.join("file"), deep.join("second name")).unwrap();
+    std::os::unix::fs::symlink(deep.join("file"), dir.join("link")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(dir.join("fifo")).status().unwrap().success());
     for format in ["ustar", "gnu", "pax"] {
         let out =
             std::process::Command::new("tar").args(["--format", format, "-cf", "-", "-C"]).arg(&dir).arg(".").output();
@@ -81,6 +86,23 @@ fn reads_what_tar_writes() {
         }
         let path = format!("{}/{}/file", "x".repeat(90), "y".repeat(90));
         assert_eq!(exists(&out.stdout, &path), Some(777), "{format}");
+        // Whichever name stands first has the data; they are one file.
+        let second = format!("{}/{}/second name", "x".repeat(90), "y".repeat(90));
+        assert_eq!(exists(&out.stdout, &second), Some(777), "{format}");
+        let mut archive = Archive::new(memory(&out.stdout), out.stdout.len()).unwrap();
+        let mut find = |path: &str| {
+            path.split('/').try_fold(archive.root(), |node, name| archive.lookup(node, name.as_bytes())).unwrap()
+        };
+        let (file, second, link) = (find(&path), find(&second), find("link"));
+        let (a, b) = (archive.stat(file).unwrap(), archive.stat(second).unwrap());
+        assert_eq!((a, a.nlink), (b, 2), "{format}");
+        let mut target = Vec::new();
+        archive.read_link(link, &mut target).unwrap();
+        assert_eq!(target, deep.join("file").as_os_str().as_encoded_bytes(), "{format}");
+        assert_eq!(archive.stat(link).unwrap().mode, mode::SYMLINK | 0o777);
+        assert_eq!(archive.read_link(file, &mut target), Err(Errno::EINVAL));
+        // What is left out is said once.
+        assert!(archive.trouble().is_some() && archive.trouble().is_none(), "{format}");
         let m = memory(&out.stdout);
         let entries: Vec<_> = Reader::new(m, out.stdout.len()).map(Result::unwrap).collect();
         assert_eq!(entries.iter().filter(|e| e.kind == Kind::Directory).count(), 3, "{format}");
