@@ -64,4 +64,22 @@ pub mod shared;
 pub mod tar;
 pub mod tree;
 
-pub use server::{StartError, VfsServer, start};
+pub use server::{StartError, VfsServer, start, start_with};
+
+/// What a file system in a crate of its own works with.
+///
+/// It implements [`FileSystem`](api::FileSystem), and the program that starts the
+/// server hands its [`Opener`](api::Opener) with a name to [`start_with`]. It answers
+/// every call at once, or with [`NOT_READY`](api::NOT_READY). What clients can make
+/// it hold they pay for in the [`Pool`](api::Pool). `vfs-server/file-systems/zeros`
+/// is one.
+pub mod api {
+    pub use crate::{
+        disk::NOT_READY,
+        file_system::{Entry, FileSystem, New, Node, Window},
+        identity::Caller,
+        mounts::Opener,
+        pool::{Amount, Charge, Page, Pool},
+    };
+    pub use strait_pd::Environment;
+}

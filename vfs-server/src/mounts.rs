@@ -1,5 +1,6 @@
 //! Which file systems there are, and what is mounted where. A new one is a
-//! module and a line in [`KINDS`].
+//! module and a line in [`KINDS`], or a crate and a line where the server is
+//! started ([`start_with`](crate::start_with)).
 
 use alloc::{boxed::Box, format, rc::Rc, string::String, vec::Vec};
 
@@ -10,8 +11,11 @@ use crate::{archive, fat, file_system::FileSystem, pool::Pool, ramfs::Ramfs, tre
 /// Makes a file system from what the PD was given.
 pub type Opener = fn(&Environment, &Rc<Pool>) -> Result<Box<dyn FileSystem>, String>;
 
-/// Kinds by name.
-pub const KINDS: &[(&str, Opener)] =
+/// A file system with the name that `mounts` has for it.
+pub type Kind = (&'static str, Opener);
+
+/// Those of this crate.
+pub const KINDS: &[Kind] =
     &[("archive", |env, _| archive::open(env)), ("fat", |env, _| fat::open(env)), ("ramfs", open_ramfs)];
 
 /// The setting: paths and kinds, first the root, separated by commas.
@@ -24,8 +28,8 @@ fn open_ramfs(_: &Environment, pool: &Rc<Pool>) -> Result<Box<dyn FileSystem>, S
     Ok(Box::new(Ramfs::new(pool.clone(), 0o1777)))
 }
 
-/// Mounts what the settings say.
-pub fn mount_all(env: &Environment, pool: &Rc<Pool>) -> Result<Tree, String> {
+/// Mounts what the settings say, of the file systems of this crate and `more`.
+pub fn mount_all(env: &Environment, pool: &Rc<Pool>, more: &[Kind]) -> Result<Tree, String> {
     let setting = env.config.setting(SETTING).unwrap_or(DEFAULT);
     let mounts: Vec<_> = setting.split(',').collect();
     let mut tree: Option<Tree> = None;
@@ -34,8 +38,9 @@ pub fn mount_all(env: &Environment, pool: &Rc<Pool>) -> Result<Tree, String> {
             .trim()
             .split_once(' ')
             .ok_or_else(|| format!("{SETTING}: `{mount}` is not a path and a kind; write such as \"/tmp ramfs\""))?;
-        let (_, opener) = KINDS.iter().find(|(name, _)| *name == kind.trim()).ok_or_else(|| {
-            let known: Vec<_> = KINDS.iter().map(|(name, _)| *name).collect();
+        let kinds = || KINDS.iter().chain(more);
+        let (_, opener) = kinds().find(|(name, _)| *name == kind.trim()).ok_or_else(|| {
+            let known: Vec<_> = kinds().map(|(name, _)| *name).collect();
             format!("{SETTING}: there is no file system `{kind}`; there are {}", known.join(", "))
         })?;
         let file_system = opener(env, pool)?;

@@ -26,7 +26,7 @@ use strait_ring::{PAGE, SharedMemory};
 
 use crate::{
     file_system::FileSystem,
-    mounts::mount_all,
+    mounts::{Kind, mount_all},
     pool::{Amount, Pool},
     session::Session,
     shared::{ClientIdentity, Shared},
@@ -71,8 +71,13 @@ pub struct VfsServer {
 
 /// Mounts the file systems and opens the sessions.
 pub fn start(env: Environment) -> Result<VfsServer, StartError> {
+    start_with(env, &[])
+}
+
+/// [`start`] with further kinds of file systems, each from its crate.
+pub fn start_with(env: Environment, more: &[Kind]) -> Result<VfsServer, StartError> {
     let pool = pool(&env)?;
-    let tree = mount_all(&env, &pool).map_err(StartError)?;
+    let tree = mount_all(&env, &pool, more).map_err(StartError)?;
     let server = VfsServer::with_tree(&env, tree, pool)?;
     let log = Logger::new(&env);
     log.line(format_args!("vfs_server: {} sessions", server.clients.len()));
