@@ -12,6 +12,7 @@ extern crate alloc;
 pub mod address;
 pub mod blk;
 pub mod control;
+pub mod end;
 pub mod entropy;
 mod errno;
 pub mod eth;

@@ -26,6 +26,8 @@ pub struct Session {
     pub identity: (u32, u32),
     /// The channel to it.
     pub channel: Channel,
+    /// The channel to who may say that it has ended.
+    pub parent: Option<Channel>,
     /// The region shared with it.
     pub region: SessionRegion,
     /// The region's data pages.
@@ -73,6 +75,7 @@ impl Session {
             name: name.into(),
             identity,
             channel,
+            parent: None,
             region,
             arena,
             slots: alloc::vec![None; places],

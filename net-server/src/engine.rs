@@ -18,9 +18,7 @@ use crate::{
     link::{ETH_INDEX, Links, interface::Interface, ioctl::ioctl},
     policy,
     share::Left,
-    socket::ConnectionQueue,
-    socket::SocketId,
-    socket::put_int,
+    socket::{ConnectionQueue, SocketId, put_int},
 };
 
 /// The port of name servers.
@@ -62,7 +60,7 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
             if version != VERSION {
                 return Err(Errno::EPROTO);
             }
-            close_all(core, families, session);
+            close_all(core, families, session, true);
         }
         Request::Socket { family, kind, protocol } => {
             return create(core, families, session, family, kind, protocol).map(|(_, h)| Answer::number(h.into()));
@@ -282,14 +280,14 @@ fn accept(core: &mut Core, families: &mut Registry, session: usize, socket: Hand
     Ok(Answer::number(handle.into()).with(peer.as_bytes()))
 }
 
-/// A handle of a session goes: its client closed it, or is gone.
-fn release(core: &mut Core, families: &mut Registry, session: usize, id: SocketId, gone: bool) {
+/// A handle of a session goes: its client closed it, or begins `anew`.
+fn release(core: &mut Core, families: &mut Registry, session: usize, id: SocketId, anew: bool) {
     let family = core.sockets[id].family;
     match core.release(id, session) {
         Left::Held => {}
         Left::Broken => families.get(family).broken(core, id),
         Left::Nobody => {
-            if gone {
+            if anew {
                 // What an earlier incarnation left is reset, not finished.
                 let socket = &mut core.sockets[id];
                 socket.options.linger = (true, 0);
@@ -328,14 +326,18 @@ fn close(core: &mut Core, families: &mut Registry, id: SocketId, family: usize) 
     families.get(family).close(core, id);
 }
 
-fn close_all(core: &mut Core, families: &mut Registry, session: usize) {
+/// The client of a session has ended: exit(2). Or it begins `anew`: then nothing
+/// goes on that it left behind.
+pub fn close_all(core: &mut Core, families: &mut Registry, session: usize, anew: bool) {
     let slots = core.sessions[session].slots.clone();
     for id in slots.into_iter().flatten() {
         if core.sockets.get(id).is_some_and(|s| s.open && (s.session != session || s.held)) {
-            release(core, families, session, id, true);
+            release(core, families, session, id, anew);
         }
     }
-    abandon(core, families, session);
+    if anew {
+        abandon(core, families, session);
+    }
 }
 
 /// Sockets that were closed before, whose data was still on its way from the

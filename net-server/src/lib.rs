@@ -63,7 +63,7 @@ use rand_chacha::{
 use slab::Slab;
 use smoltcp::wire::Ipv6Cidr;
 use strait_abi::{
-    Errno, entropy,
+    Errno, end, entropy,
     log::Logger,
     net,
     net::Request,
@@ -246,7 +246,10 @@ pub fn start_with(env: Environment, more: &[fn(&mut Registry, &mut Core)]) -> Re
         sessions[channel.index()] = Some(core.sessions.len() as u8);
         let policy = policy::read(&env.config, client).map_err(StartError::Setting)?;
         let identity = identity(&env, client, core.sessions.len())?;
-        core.sessions.push(Session::new(client, identity, channel, shared, policy));
+        let parent = end::parent(&env.config, client);
+        let mut session = Session::new(client, identity, channel, shared, policy);
+        session.parent = parent;
+        core.sessions.push(session);
     }
     let heap = env.config.regions.iter().find(|r| r.name == HEAP).map(|r| r.size);
     core.share_heap(heap).map_err(|(is, least)| StartError::Heap(is, least))?;
@@ -516,6 +519,23 @@ impl NetServer {
         self.flush()
     }
 
+    /// Who looks after a client says that it has ended.
+    fn end(&mut self, channel: Channel, message: &mut Message) {
+        let clients = self.core.sessions.iter().map(|s| (s.name.as_str(), s.parent));
+        let Some(session) = end::receive(message, channel, clients) else { return };
+        // What it wrote before comes first.
+        self.awake |= 1 << session;
+        self.turn_and_tell();
+        engine::close_all(&mut self.core, &mut self.families, session, false);
+        self.turn_and_tell();
+    }
+
+    fn turn_and_tell(&mut self) {
+        if let Some(channel) = self.turn() {
+            self.pd.notify(channel);
+        }
+    }
+
     fn set_timer(&mut self) {
         let dhcp = self.dhcp.as_ref().and_then(Dhcp::deadline).unwrap_or(u64::MAX);
         let links = self.core.links.deadline().unwrap_or(u64::MAX);
@@ -587,6 +607,9 @@ impl Component for NetServer {
     }
 
     fn protected(&mut self, channel: Channel, message: &mut Message) {
+        if message.label == end::END {
+            return self.end(channel, message);
+        }
         let Some(session) = self.sessions[channel.index()] else {
             *message = net::encode_reply(Err(Errno::EPERM));
             return;
@@ -612,8 +635,6 @@ impl Component for NetServer {
             answer.as_ref().map(|a| net::Reply { value: a.value, bytes: &a.bytes[..a.len] }).map_err(|e| *e),
         );
         // What the call caused (a SYN, a FIN) leaves at once.
-        if let Some(channel) = self.turn() {
-            self.pd.notify(channel);
-        }
+        self.turn_and_tell();
     }
 }

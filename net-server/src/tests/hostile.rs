@@ -10,7 +10,7 @@ use strait_abi::{Address, Errno, net::Request, socket as c};
 use strait_pd::Message;
 use strait_ring::net_queue::Descriptor;
 
-use super::world::{ClientSocket, World, request};
+use super::world::{ClientSocket, PARENT, World, request};
 
 #[derive(Debug, Clone)]
 enum Act {
@@ -85,10 +85,17 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..Default::default() })]
 
     #[test]
-    fn nothing_is_fatal_and_all_comes_back(acts in proptest::collection::vec(act(), 0..120)) {
+    fn nothing_is_fatal_and_all_comes_back(acts in proptest::collection::vec(act(), 0..120), ends in any::<bool>()) {
         let mut w = World::with_session(64 * 1024);
         for a in &acts {
             perform(&mut w, a);
+        }
+        if ends {
+            w.end(PARENT, "client").unwrap();
+            // What was written goes out, if the peer takes it.
+            (0..300).for_each(|_| w.step(500_000_000));
+            let c = w.counters();
+            prop_assert_eq!((c.sockets, c.sockets_all, c.pages, c.buffer_bytes), (0, 0, 0, 0));
         }
         // A new incarnation of the client finds everything as new.
         w.call(&Request::Hello { version: strait_abi::session::VERSION }).unwrap();

@@ -1,4 +1,5 @@
 mod dhcp;
+mod end;
 mod fairness;
 mod fragments;
 mod groups;

@@ -13,7 +13,7 @@ use strait_abi::{
 };
 use zerocopy::IntoBytes;
 
-use super::world::{CLIENT, SECOND, World};
+use super::world::{CLIENT, PARENT, SECOND, World};
 
 #[derive(Debug, Clone)]
 enum Act {
@@ -140,13 +140,18 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..Default::default() })]
 
     #[test]
-    fn local_sockets_bear_anything_and_all_comes_back(acts in proptest::collection::vec(act(), 0..150)) {
+    fn local_sockets_bear_anything_and_all_comes_back(
+        acts in proptest::collection::vec(act(), 0..150), end in any::<bool>(),
+    ) {
         let mut w = World::with_session(64 * 1024);
         for act in &acts {
             perform(&mut w, act);
         }
-        for client in [CLIENT, SECOND] {
-            w.call_of(client, &Request::Hello { version: VERSION }).unwrap();
+        for (client, name) in [(CLIENT, "client"), (SECOND, "second")] {
+            match end {
+                true => w.end(PARENT, name).unwrap(),
+                false => drop(w.call_of(client, &Request::Hello { version: VERSION }).unwrap()),
+            }
         }
         for _ in 0..3 {
             w.step(20_000_000);

@@ -21,7 +21,7 @@ use super::{
 };
 
 /// An SCM_RIGHTS item with these words.
-fn rights(words: &[u32]) -> Vec<u8> {
+pub fn rights(words: &[u32]) -> Vec<u8> {
     let value: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
     let (mut bytes, mut used) = (vec![0; 300], 0);
     put(&mut bytes, &mut used, Item { level: c::SOL_SOCKET, kind: c::SCM_RIGHTS, value: &value });
@@ -39,7 +39,7 @@ fn words(control: &[u8]) -> Vec<u32> {
 
 impl World {
     /// sendmsg(2) on a stream.
-    fn pass(&mut self, over: &mut Local, data: &[u8], what: &[u32]) -> Result<(), Errno> {
+    pub fn pass(&mut self, over: &mut Local, data: &[u8], what: &[u32]) -> Result<(), Errno> {
         let (socket, bytes) = (over.socket.handle, data.len() as u32);
         self.call_of(over.client, &Request::SendControl { socket, bytes, control: &rights(what) })?;
         assert_eq!(self.put(over, data), data.len());
@@ -47,7 +47,7 @@ impl World {
     }
 
     /// The control data that waits, and how many bytes belong to it.
-    fn control(&mut self, s: &Local, peek: bool) -> (Vec<u32>, u32) {
+    pub fn control(&mut self, s: &Local, peek: bool) -> (Vec<u32>, u32) {
         let request = Request::ReceiveControl { socket: s.socket.handle, peek };
         let (bytes, control) = self.call_of(s.client, &request).unwrap();
         (words(&control), bytes)
@@ -63,7 +63,7 @@ impl World {
     }
 
     /// Both clients begin anew: nothing may be left.
-    fn all_comes_back(&mut self) {
+    pub fn all_comes_back(&mut self) {
         for client in [CLIENT, SECOND] {
             self.call_of(client, &Request::Hello { version: VERSION }).unwrap();
         }

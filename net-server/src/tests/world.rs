@@ -20,7 +20,7 @@ use smoltcp::{
     wire::{EthernetAddress, IpCidr},
 };
 use strait_abi::{
-    Address, Errno, entropy, eth,
+    Address, Errno, end, entropy, eth,
     net::{self, RecordHeader, Request},
     session::SessionRegion,
     socket as c, timer,
@@ -50,6 +50,8 @@ pub const CLIENT: u8 = 3;
 pub const SECOND: u8 = 4;
 /// `vfs_server`.
 const FILES: u8 = 5;
+/// Who looks after both clients.
+pub const PARENT: u8 = 6;
 
 std::thread_local! {
     /// The server is at work in this thread.
@@ -265,6 +267,7 @@ impl World {
                 ("client", CLIENT),
                 ("second", SECOND),
                 ("vfs_server", FILES),
+                ("supervisor", PARENT),
             ]
             .iter()
             .map(|(p, id)| ChannelConfig { peer: p.to_string(), id: *id, can_call: true })
@@ -275,6 +278,7 @@ impl World {
                 .iter()
                 .filter(|(key, _)| !settings.iter().any(|(k, _)| k == key))
                 .chain(settings)
+                .chain(&[("parent.client", "supervisor"), ("parent.second", "supervisor")])
                 .map(|(k, v)| (k.to_string(), v.to_string()))
                 .collect(),
         };
@@ -340,6 +344,13 @@ impl World {
 
     pub fn raw_call(&mut self, message: &mut Message) {
         inside(|| self.server.protected(channel(CLIENT), message));
+    }
+
+    /// `who` says that the client called `name` has ended.
+    pub fn end(&mut self, who: u8, name: &str) -> Result<(), Errno> {
+        let mut message = end::encode(name);
+        inside(|| self.server.protected(channel(who), &mut message));
+        if message.label == 0 { Ok(()) } else { Err(Errno::from_raw(message.label)) }
     }
 
     pub fn socket(&mut self, kind: u16) -> ClientSocket {
