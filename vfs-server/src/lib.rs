@@ -25,7 +25,8 @@
 //!
 //! The boundary is that of `strait_abi::vfs`: commands and completions, no
 //! protected call, so that a file system which waits for a disk changes
-//! nothing for clients. Sessions are found in the configuration: each region
+//! nothing for clients. (The one call there is says that a client has ended:
+//! `strait_abi::end`.) Sessions are found in the configuration: each region
 //! `<client>_vfs` together with the channel to `<client>`.
 //!
 //! No operation waits. One that needs the disk is answered later: it is undone

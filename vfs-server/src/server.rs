@@ -14,14 +14,14 @@ use alloc::{
 use core::fmt;
 
 use strait_abi::{
-    entropy,
+    Errno, end, entropy,
     log::Logger,
     vfs::{
         Counters,
         token::{Issuer, REGION},
     },
 };
-use strait_pd::{Channel, ChannelSet, Component, Environment, PdRef};
+use strait_pd::{Channel, ChannelSet, Component, Environment, Message, PdRef};
 use strait_ring::{PAGE, SharedMemory};
 
 use crate::{
@@ -57,6 +57,8 @@ impl core::error::Error for StartError {}
 
 struct Client {
     channel: Channel,
+    /// The channel to who may say that it has ended.
+    parent: Option<Channel>,
     session: Session,
 }
 
@@ -144,7 +146,7 @@ impl VfsServer {
             let session = Session::new(memory, clients.len(), identity)
                 .ok_or_else(|| text(&"the region must have 64 KiB to 256 MiB; change its size"))?;
             shared.regions.push(session.region());
-            clients.push(Client { channel, session });
+            clients.push(Client { channel, parent: end::parent(&env.config, client), session });
         }
         Ok(Self { pd: env.pd, shared, clients, wakeups: 0, log: None })
     }
@@ -212,6 +214,21 @@ impl Component for VfsServer {
                 return last;
             }
             who = everybody;
+        }
+    }
+
+    /// The only call there is: a client has ended.
+    fn protected(&mut self, channel: Channel, message: &mut Message) {
+        if message.label != end::END {
+            *message = Message::new(Errno::ENOSYS.raw().into());
+            return;
+        }
+        let clients = self.clients.iter().map(|c| (c.session.name(), c.parent));
+        let Some(ended) = end::receive(message, channel, clients) else { return };
+        self.clients[ended].session.end(&mut self.shared);
+        // Others hear of it, and what it kept from the disk goes there.
+        if let Some(channel) = self.notified(ChannelSet::EMPTY) {
+            self.pd.notify(channel);
         }
     }
 }

@@ -178,8 +178,14 @@ impl Session {
         self.completions.put(&Completion { id: command.id, reserved: 0, result, extra })
     }
 
-    /// The client broke the protocol: all it had is gone, it may begin again.
+    /// The client broke the protocol.
     fn punish(&mut self, shared: &mut Shared) {
+        self.end(shared);
+        self.counters.misbehaved += 1;
+    }
+
+    /// All that the client had is gone; it may begin again.
+    pub fn end(&mut self, shared: &mut Shared) {
         self.close_all(shared);
         if self.parked.take().is_some() {
             // It is not going to be run again.
@@ -189,7 +195,14 @@ impl Session {
         self.commands.resynchronise();
         self.completions.resynchronise();
         self.region.next_epoch();
-        self.counters.misbehaved += 1;
+        // Whatever it left there: its next word wakes the server.
+        self.signal().arm();
+        shared.publish_pipes();
+    }
+
+    /// The client's name.
+    pub fn name(&self) -> &str {
+        &self.identity.name
     }
 
     fn close_all(&mut self, shared: &mut Shared) {
