@@ -22,6 +22,7 @@ fn main() {
         "elk",
         "async_echo",
         "relay",
+        "supervisor",
     ];
     println!("cargo::rerun-if-changed=../../image_base.rs");
     let name = std::env::var("CARGO_PKG_NAME").unwrap_or_default();

@@ -43,18 +43,22 @@ PEERS = [("net_server", True), ("vfs_server", True), ("timer_driver", True), ("c
 def clients(system):
     """The PDs that have a session with net_server."""
     regions = {region.get("name") for region in system.findall("memory_region")}
-    return {pd.get("name") for pd in system.findall("protection_domain") if f"{pd.get('name')}_net" in regions}
+    return {pd.get("name") for pd in system.iter("protection_domain") if f"{pd.get('name')}_net" in regions}
 
 
-def remove_clients(system):
+def remove_clients(system, but=()):
     """Takes all clients out, with what belongs to them; returns their names."""
-    gone = clients(system)
+    gone = clients(system) - set(but)
+    for parent in list(system.iter("protection_domain")):
+        for child in parent.findall("protection_domain"):
+            if child.get("name") in gone:
+                parent.remove(child)
     prefixes = tuple(f"{name}_" for name in gone)
     for element in list(system):
         ends = [end.get("pd") for end in element.findall("end")]
         if element.get("name") in gone or (element.tag == "memory_region" and element.get("name").startswith(prefixes)) or gone & set(ends):
             system.remove(element)
-    for pd in system.findall("protection_domain"):
+    for pd in system.iter("protection_domain"):
         for mapping in pd.findall("map"):
             if mapping.get("mr").startswith(prefixes):
                 pd.remove(mapping)
@@ -63,7 +67,7 @@ def remove_clients(system):
 
 def free_id(system, pd):
     taken = {int(end.get("id")) for end in system.iter("end") if end.get("pd") == pd}
-    for element in system.findall("protection_domain"):
+    for element in system.iter("protection_domain"):
         if element.get("name") == pd:
             taken |= {int(irq.get("id")) for irq in element.findall("irq")}
     return next(number for number in range(62) if number not in taken)
@@ -76,18 +80,28 @@ def add_map(pd, region, at, symbols=()):
 
 def add_suite(system):
     """Puts the client `conformance` in."""
-    pds = {pd.get("name"): pd for pd in system.findall("protection_domain")}
-    suite = ET.SubElement(system, "protection_domain", name=CLIENT, priority="20", fpu="false", stack_size="0x20000")
-    ET.SubElement(suite, "program_image", path=f"{CLIENT}.elf")
+    add_client(system, CLIENT, REGIONS)
+
+
+def add_client(system, client, regions):
+    """Puts a client in, nested in the supervisor."""
+    pds = {pd.get("name"): pd for pd in system.iter("protection_domain")}
+    parent = pds["supervisor"]
+    numbers = {int(child.get("id")) for child in parent.findall("protection_domain")}
+    number = next(n for n in range(62) if n not in numbers)
+    suite = ET.SubElement(
+        parent, "protection_domain", name=client, id=str(number), priority="20", fpu="false", stack_size="0x20000"
+    )
+    ET.SubElement(suite, "program_image", path=f"{client}.elf")
     symbols = {
         "config": {"setvar_vaddr": "strait_config"},
         "heap": {"setvar_vaddr": "strait_heap", "setvar_size": "strait_heap_size"},
     }
-    for suffix, size, at, other in REGIONS:
-        name = f"{CLIENT}_{suffix}"
+    for suffix, size, at, other in regions:
+        name = f"{client}_{suffix}"
         region = ET.Element("memory_region", name=name, size=hex(size))
         if suffix == "config":
-            region.set("prefill_path", f"config/{CLIENT}.bin")
+            region.set("prefill_path", f"config/{client}.bin")
         if size >= 0x200000:
             region.set("page_size", "0x200000")
         system.insert(0, region)
@@ -96,7 +110,7 @@ def add_suite(system):
             add_map(pds[other], name, at)
     for peer, calls in PEERS:
         channel = ET.Element("channel")
-        mine = ET.SubElement(channel, "end", pd=CLIENT, id=str(free_id(system, CLIENT)))
+        mine = ET.SubElement(channel, "end", pd=client, id=str(free_id(system, client)))
         if calls:
             mine.set("pp", "true")
         ET.SubElement(channel, "end", pd=peer, id=str(free_id(system, peer)))

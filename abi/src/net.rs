@@ -240,6 +240,8 @@ pub struct Counters {
     pub buffer_bytes: u64,
     /// Data pages in use in all sessions.
     pub pages_all: u32,
+    /// Descriptors in messages that nobody has received yet, of all clients.
+    pub flying_all: u32,
 }
 
 impl Counters {

@@ -9,6 +9,7 @@ use strait_hosted::devices::DRIVERS;
 const PROGRAMS: &[Program] = &[
     Program::new("net_server", |s| s.serve(strait_net_server::start)),
     Program::new("vfs_server", |s| s.serve(strait_vfs_server::start)),
+    Program::new("supervisor", |s| s.serve(strait_supervisor::Supervisor::new)),
     Program::new("echo", |s| strait_echo::main(s.env)),
     Program::new("httpd", |s| strait_httpd::main(s.env)),
     Program::new("fetch", |s| strait_fetch::main(s.env)),

@@ -363,6 +363,7 @@ fn counters(core: &Core, session: usize) -> Counters {
         pages_peak: own.arena.peak() as u32,
         sockets_all: core.sockets.len() as u32,
         pages_all: core.sessions.iter().map(|s| s.arena.used() as u32).sum(),
+        flying_all: core.sessions.iter().map(|s| s.flying as u32).sum(),
         rx_frames: links.rx_frames,
         tx_frames: links.tx_frames,
         rx_dropped: links.rx_dropped,

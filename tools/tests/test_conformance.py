@@ -32,6 +32,17 @@ class System(unittest.TestCase):
         mapped = [m.get("mr") for m in self.system.iter("map")]
         self.assertEqual(mapped.count("conformance_net"), 2)
 
+    def test_who_looks_after_clients_looks_after_the_suite(self):
+        conformance.add_suite(self.system)
+        supervisor = next(pd for pd in self.system.iter("protection_domain") if pd.get("name") == "supervisor")
+        self.assertEqual([pd.get("name") for pd in supervisor.findall("protection_domain")], ["conformance"])
+
+    def test_some_clients_may_stay(self):
+        system = ET.parse(os.path.join(conformance.ROOT, "microkit.system")).getroot()
+        gone = conformance.remove_clients(system, but=["netstat"])
+        self.assertEqual(conformance.clients(system), {"netstat"})
+        self.assertIn("echo", gone)
+
     def test_settings_of_clients_go_too(self):
         text = "# top\n[net_server.ipv4]\nmode = 1\n[echo]\nport = 7\n[echo.x]\na = 1\n[net_server.policy.echo]\nc = 3\n[vfs_server]\nb = 2\n"
         self.assertEqual(

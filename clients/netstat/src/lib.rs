@@ -126,6 +126,7 @@ pub fn report(net: &net::Counters, files: Option<&vfs::Counters>) -> String {
     line("notify_clients", net.notify_clients);
     line("wakeups", net.wakeups);
     line("netstat_pages_peak", net.pages_peak.into());
+    line("flying_all", net.flying_all.into());
     if let Some(files) = files {
         line("files_descriptions", files.descriptions);
         line("files_exports", files.exports_all);
