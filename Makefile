@@ -3,6 +3,7 @@
 # make image    builds the seL4 image, build/loader.img
 # make conformance WORLD=linux|hosted|sel4   what the manuals say of sockets,
 #               case by case; ONLY=text: those with this in their name
+# make isolation   the system that tests/test_isolation.py talks to (HOSTED=1)
 # make differential   random calls on two sockets, Linux against Strait;
 #               SEQUENCES=n, SEED=n
 # make check    format and lints
@@ -33,7 +34,7 @@ SYSTEM := $(CARGO) run --quiet --release -p strait-system --
 SOURCES := --system microkit.system --config strait.toml --search build
 
 .PHONY: run image hosted test check clean setup host archive disk config
-.PHONY: conformance conformance-docs differential
+.PHONY: conformance conformance-docs differential isolation
 .PHONY: check-root check-sel4 check-system test-unit verify fuzz test-linux test-hosted test-readme test-qemu test-qemu-few
 .DELETE_ON_ERROR:
 
@@ -116,6 +117,7 @@ test-linux: archive
 
 test-hosted: hosted
 	@sh tools/setup.sh net test
+	@$(PYTHON) tools/isolation.py hosted
 	tests/run --world hosted
 
 # One suite in three worlds: Linux, the oracle; Linux processes; seL4 in QEMU.
@@ -137,8 +139,13 @@ differential: host
 test-readme: host
 	@$(PYTHON) tests/readme.py
 
+# What tests/test_isolation.py talks to, a system of its own.
+isolation: host
+	@$(PYTHON) tools/isolation.py $(if $(HOSTED),hosted,sel4)
+
 test-qemu: image
 	@sh tools/setup.sh net test
+	@$(PYTHON) tools/isolation.py sel4
 	tests/run --world qemu
 
 # Enough to see that the image works.

@@ -23,6 +23,8 @@ fn main() {
         "async_echo",
         "relay",
         "supervisor",
+        "hostile",
+        "victim",
     ];
     println!("cargo::rerun-if-changed=../../image_base.rs");
     let name = std::env::var("CARGO_PKG_NAME").unwrap_or_default();

@@ -20,6 +20,8 @@ const PROGRAMS: &[Program] = &[
     Program::new("elk", |s| strait_elk::main(s.env)),
     Program::new("async_echo", |s| strait_async_echo::main(s.env)),
     Program::new("relay", |s| strait_relay::main(s.env)),
+    Program::new("hostile", |s| strait_hostile::main(s.env)),
+    Program::new("victim", |s| strait_victim::main(s.env)),
     Program::new("conformance", |s| strait_conformance::main(s.env)),
 ];
 

@@ -105,9 +105,11 @@ impl World {
         !calls.is_empty()
     }
 
-    /// A client serves no calls: one that arrives nevertheless is refused.
+    /// A client serves no calls: one that arrives nevertheless is refused. It
+    /// hears of no ends either.
     fn refuse_calls(&self) {
         self.serve_calls(&mut Message::new(0), |_, m| m.set(NOT_SERVED, &[]));
+        self.door.take_ended();
     }
 
     /// Tells `component` which PDs nested in this one have ended.

@@ -151,7 +151,8 @@ pub trait Component {
     }
 
     /// The PD nested in this one under the number `child` faulted: it runs no
-    /// more, its memory stays as it left it.
+    /// more, its memory stays as it left it. (Whoever waits for itself with
+    /// [`Pd::wait`] is not told.)
     fn fault(&mut self, child: u8, fault: &Fault) {
         let _ = (child, fault);
     }

@@ -306,6 +306,8 @@ pub const PROGRAMS: &[Program] = &[
         port: Some(7300),
         ..NOTHING
     },
+    Program { name: "hostile", sessions: &[&NET, &VFS], ..NOTHING },
+    Program { name: "victim", sessions: &[&NET, &VFS], ..NOTHING },
     Program { name: "conformance", sessions: &[&NET], settings: &[key("only", Kind::Text)], ..NOTHING },
     Program { name: "fetch", sessions: &[&NET], settings: &[key("url", Kind::HttpUrl)], ..NOTHING },
 ];

@@ -18,7 +18,7 @@ import world  # noqa: E402
 BUILD = Path(os.environ.get("STRAIT_BUILD", ROOT / "build"))
 ARCHIVE = BUILD / "archive.tar"
 
-TROUBLE = re.compile(r"panicked at|MON\|ERROR|FAULT|unhandled|ERROR: AddressSanitizer|runtime error:", re.I)
+TROUBLE = re.compile(r"panicked at|MON\|ERROR|FAULT|supervisor\| .* ended|unhandled|ERROR: AddressSanitizer|runtime error:", re.I)
 """What a component's end looks like in the log."""
 
 
@@ -32,25 +32,31 @@ def empty_disk(path):
     return str(path)
 
 
-def qemu_command(tap, disk, image=None):
+def qemu_command(tap, disk, system=None):
     """QEMU as `make run` starts it, but with its network card on `tap` and its
-    own disk."""
-    image = Path(image or os.environ.get("STRAIT_IMAGE", BUILD / "loader.img"))
+    own disk. `system` is the folder of another system's image."""
+    image = Path(system) / "loader.img" if system else Path(os.environ.get("STRAIT_IMAGE", BUILD / "loader.img"))
     if not image.exists():
-        raise NotBuilt(f"{image} is missing: run `make image`")
+        raise NotBuilt(f"{image} is missing: run `make {Path(system).name if system else 'image'}`")
     return world.qemu_command(f"tap,id=net0,ifname={tap},script=no,downscript=no", str(image), empty_disk(disk))
 
 
-def hosted_command(tap, disk):
+def hosted_command(tap, disk, system=None):
     """The hosted system, on a TAP device that is there."""
     command = world.hosted_command(0, 0)
     command[0] = str(ROOT / command[0])
     if not Path(command[0]).exists():
         raise NotBuilt(f"{command[0]} is missing: run `make hosted`")
+    if system:
+        system = Path(system)
+        description = system / f"{system.name}.system"
+        if not description.exists():
+            raise NotBuilt(f"{description} is missing: run `make {system.name}`")
+        command += ["--system", str(description), "--config", str(system / "config")]
     return [*command, "--json", str(BUILD / "hosted-test.json"), "--no-net-setup", "--tap", tap, "--disk", empty_disk(disk)]
 
 
-def linux_command(tap, _disk):
+def linux_command(tap, _disk, _system=None):
     if not ARCHIVE.exists():
         raise NotBuilt(f"{ARCHIVE} is missing: run `make archive`")
     return [sys.executable, str(Path(__file__).with_name("standin.py")), "--tap", tap, "--archive", str(ARCHIVE)]
@@ -62,7 +68,7 @@ WORLDS = {"qemu": qemu_command, "hosted": hosted_command, "linux": linux_command
 class System:
     """A running system."""
 
-    def __init__(self, where, directory, faults=None, image=None, ipv6=False, disk=None):
+    def __init__(self, where, directory, faults=None, system=None, ipv6=False, disk=None):
         self.disk = disk or Path(directory) / "disk.img"
         self.unplugged = False
         self.log_path = Path(directory) / "system.log"
@@ -70,7 +76,7 @@ class System:
         self.link = Link(directory, faults, ipv6)
         try:
             tap = self.link.guest_tap
-            command = WORLDS[where](tap, self.disk, image) if image else WORLDS[where](tap, self.disk)
+            command = WORLDS[where](tap, self.disk, system)
             self.started = time.monotonic()
             with open(self.log_path, "wb") as log:
                 self.process = subprocess.Popen(
@@ -108,6 +114,10 @@ class System:
                 return found
             time.sleep(0.1)
         raise AssertionError(f"no {pattern!r} in the log:\n{self.log()[-4000:]}")
+
+    def accept_log(self):
+        """What the log says so far is as it should be."""
+        self.seen = len(self.log())
 
     def complaint(self):
         """What is wrong with it since the last look, or None."""
