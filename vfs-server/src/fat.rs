@@ -29,7 +29,8 @@
 //!   sectors and looks at [`MAX_USED`](crate::disk::cache::MAX_USED): EFBIG. That is
 //!   enough for directories of 1.5 MiB, and to write to files of 390,000 clusters
 //!   (FAT32); reading has no such limit.
-//! - A file that grows by more than [`STEP`] at once is seen to grow in steps.
+//! - A file that grows by more than [`STEP`] at once is seen to grow in steps; so is
+//!   one that is cut off by more than a few thousand clusters.
 
 mod chain;
 mod removed;
@@ -114,6 +115,8 @@ pub struct Fat {
     keep: bool,
     /// The operation can be run again at once.
     again: bool,
+    /// Most clusters that are freed in the next step.
+    cut: u32,
     /// No cluster is free, and none has been freed since that was seen.
     full: bool,
 }
@@ -182,6 +185,7 @@ impl Fat {
             cluster_size: 0,
             keep: false,
             again: false,
+            cut: write::MAX_CUT,
             full: false,
         }
     }
@@ -443,8 +447,17 @@ impl FileSystem for Fat {
 
     fn unlink(&mut self, caller: &Caller, directory: Node, name: &[u8], is_directory: bool) -> Result<(), Errno> {
         let node = self.lookup(directory, name)?;
-        if self.is_held(node) {
-            return self.remove_held(caller, directory, name, node, is_directory);
+        let held = self.is_held(node);
+        if held || !is_directory && self.is_large(node)? {
+            match self.hide(caller, directory, name, node, is_directory) {
+                Err(Errno::ENOSPC) if !held => {
+                    // For want of a place in the hidden directory.
+                    self.cache.forget();
+                    let id = self.id(node)?;
+                    self.cut(caller, id, 0)?;
+                }
+                done => return done,
+            }
         }
         let directory = self.id(directory)?;
         let name = Name::new(name);
@@ -460,8 +473,8 @@ impl FileSystem for Fat {
         }
         let node = self.lookup(from.0, from.1)?;
         let over = match self.lookup(to.0, to.1) {
-            Ok(over) => Some(over).filter(|over| *over != node && self.is_held(*over)),
-            Err(Errno::ENOENT) => None,
+            Ok(over) if over != node && (self.is_held(over) || self.is_large(over)?) => Some(over),
+            Ok(_) | Err(Errno::ENOENT) => None,
             Err(e) => return Err(e),
         };
         let (from_directory, to_directory) = (self.id(from.0)?, self.id(to.0)?);
@@ -469,7 +482,7 @@ impl FileSystem for Fat {
         let rename =
             |volume: &mut Volume<'_>| volume.rename(from_directory, old, to_directory, new, RenameMode::Replace);
         let removed = match over {
-            Some(over) => Some((over, self.replace_held(caller, to.0, over, rename)?)),
+            Some(over) => Some((over, self.replace(caller, to.0, over, rename)?)),
             None => {
                 self.change(Kind::Move, caller, rename)?;
                 None

@@ -23,8 +23,10 @@
 //! in between, until it is done; then another can be the owner. What needs more
 //! than [`MAX_USED`] sectors never gets done, and is told so at once.
 //!
-//! Limits: [`MAX_STAGED`] sectors changed by one operation, [`MAX_USED`] that it
-//! looks at, [`MAX_CLEAN`] sectors besides changed ones.
+//! Limits: [`MAX_STAGED`] sectors changed by one operation, or so many changes of
+//! [`Kind::Move`]; [`MAX_USED`] sectors that it looks at; [`MAX_CLEAN`] sectors
+//! besides changed ones. With them, all takes less memory than
+//! `strait_abi::vfs::heap` counts for it.
 
 use alloc::{boxed::Box, collections::BTreeMap, collections::BTreeSet, collections::VecDeque, rc::Rc, vec::Vec};
 use core::fmt;
@@ -121,6 +123,7 @@ pub struct Cache {
     disk: Box<dyn Disk>,
     layout: Option<Layout>,
     staged: BTreeMap<u64, Content>,
+    /// Its changes in their order; of [`Kind::Move`] only.
     staged_log: Vec<(u64, Content)>,
     staged_kind: Option<Kind>,
     active: Option<Epoch>,
@@ -271,7 +274,8 @@ impl Cache {
         if self.staged_kind.is_none() || self.read_only() {
             return Err(Trouble::ReadOnly);
         }
-        if self.staged_log.len() + count > 4 * MAX_STAGED || self.staged.len() + count > MAX_STAGED {
+        let logged = logged && self.staged_kind == Some(Kind::Move);
+        if self.staged_log.len().max(self.staged.len()) + count > MAX_STAGED {
             return Err(Trouble::TooMuch);
         }
         for (at, chunk) in (sector..).zip(from.chunks_exact(SECTOR)).take(count) {
@@ -279,24 +283,24 @@ impl Cache {
             content.copy_from_slice(chunk);
             let content = Rc::new(content);
             self.staged.insert(at, content.clone());
-            if logged {
-                self.staged_log.push((at, content));
+            match self.staged_log.last_mut() {
+                _ if !logged => {}
+                Some((last, newest)) if *last == at => *newest = content,
+                _ => self.staged_log.push((at, content)),
             }
         }
         Ok(())
     }
 
-    /// An operation is going to change something of this kind. EROFS;
-    /// [`NOT_READY`] if it must wait for what came before it.
+    /// An operation is going to change something of this kind, and of no other.
+    /// EROFS; [`NOT_READY`] if it must wait for what came before it.
     pub fn begin(&mut self, kind: Kind) -> Result<(), Errno> {
         if self.read_only() {
             return Err(Errno::EROFS);
         }
-        // An operation that does two things is written as it was done.
-        let kind = match self.staged_kind {
-            Some(before) if before != kind => Kind::Move,
-            _ => kind,
-        };
+        if self.staged_kind.is_some_and(|before| before != kind) {
+            return Err(Errno::EIO);
+        }
         let fits = |e: &Epoch| e.kind == kind && kind != Kind::Move && e.sectors.len() < EPOCH_FULL;
         if !self.active.as_ref().is_none_or(fits) {
             self.promote();
@@ -307,6 +311,13 @@ impl Cache {
         }
         self.staged_kind = Some(kind);
         Ok(())
+    }
+
+    /// What the operation that runs has staged is forgotten.
+    pub fn forget(&mut self) {
+        self.staged_kind = None;
+        self.staged.clear();
+        self.staged_log.clear();
     }
 
     /// The operation has ended: what it staged is kept or forgotten.
@@ -320,9 +331,10 @@ impl Cache {
         self.sequence += 1;
         let mut epoch = self.active.take().unwrap_or_else(|| Epoch::new(kind));
         epoch.sequence = self.sequence;
-        let layout = self.layout;
+        // Only what grows asks what was free.
+        let layout = self.layout.filter(|_| kind == Kind::Grow);
         for sector in changed.keys() {
-            let Some(layout) = layout.filter(|l| l.is_fat(*sector)) else { continue };
+            let Some(layout) = layout.filter(|l| l.is_first_fat(*sector)) else { continue };
             // Before this epoch; what is in it already is remembered.
             if let Some(before) = self.committed(*sector) {
                 epoch.remember(*sector, before);

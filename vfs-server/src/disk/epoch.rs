@@ -70,12 +70,12 @@ const SECTOR: u64 = strait_abi::blk::SECTOR as u64;
 
 impl Layout {
     /// Whether the sector belongs to the first FAT.
-    fn is_first_fat(&self, sector: u64) -> bool {
+    pub fn is_first_fat(&self, sector: u64) -> bool {
         (self.fat..self.fat + self.fat_size).contains(&(sector * SECTOR))
     }
 
     /// Whether the sector belongs to a FAT, or to what describes the volume.
-    pub fn is_fat(&self, sector: u64) -> bool {
+    fn is_fat(&self, sector: u64) -> bool {
         sector * SECTOR < self.fat_end
     }
 

@@ -1,8 +1,9 @@
-//! Files that were removed while somebody has them open.
+//! Files that were removed while somebody has them open, or that are large.
 //!
 //! FAT knows a file by its name alone. So one that loses its name while it is open
 //! gets another, in a directory that no client sees; with the last who has it open
-//! it goes. What a loss of power leaves there goes when the volume is used next.
+//! it goes. One that is too large to be freed by one operation goes the same way. What
+//! a loss of power leaves there goes when the volume is used next.
 //!
 //! It does not get the new name before the old one is gone: then both would lead to
 //! the same clusters for a moment, and what is left there could not be removed
@@ -70,8 +71,8 @@ fn hidden(volume: &mut Volume<'_>) -> FsResult<NodeId, Trouble> {
 }
 
 impl Fat {
-    /// unlink(2), rmdir(2) of what is in use.
-    pub(super) fn remove_held(
+    /// unlink(2), rmdir(2) of what is in use, or large.
+    pub(super) fn hide(
         &mut self,
         caller: &Caller,
         directory: Node,
@@ -80,7 +81,7 @@ impl Fat {
         is_directory: bool,
     ) -> Result<(), Errno> {
         let place = self.id(directory)?;
-        let removed = self.replace_held(caller, directory, node, |volume| match is_directory {
+        let removed = self.replace(caller, directory, node, |volume| match is_directory {
             true => volume.rmdir(place, Name::new(name)),
             false => volume.unlink(place, Name::new(name)),
         })?;
@@ -88,10 +89,10 @@ impl Fat {
         Ok(())
     }
 
-    /// Does `f`, which takes the name of `node` in `directory` away, while that is
-    /// in use. What it gives is for [`note_removed`](Self::note_removed), when the
+    /// Does `f`, which takes the name of `node` in `directory` away, and keeps what
+    /// had it. What it gives is for [`note_removed`](Self::note_removed), when the
     /// operation can fail no more.
-    pub(super) fn replace_held(
+    pub(super) fn replace(
         &mut self,
         caller: &Caller,
         directory: Node,
@@ -116,10 +117,12 @@ impl Fat {
         Ok((id.get(), Removed::File(number)))
     }
 
-    /// The name of what is in use is gone.
+    /// The name of what is kept is gone.
     pub(super) fn note_removed(&mut self, node: Node, (id, removed): (u64, Removed)) {
-        if let Removed::Directory(_, parent) = removed {
-            self.hold(parent);
+        match removed {
+            Removed::File(number) if !self.is_held(node) => return self.sweep.doomed.push(number),
+            Removed::File(_) => {}
+            Removed::Directory(_, parent) => self.hold(parent),
         }
         self.moved.insert(node, id);
         self.removed.insert(node, removed);
@@ -200,7 +203,7 @@ impl Fat {
         }
     }
 
-    /// Removes for good what nobody has open any more; each by an operation of its
+    /// Removes for good what nobody has open any more; each by operations of its
     /// own. Whether there is more to be done at once.
     pub(super) fn sweep(&mut self) -> bool {
         // Before the volume was used, it is not known to be one.
@@ -211,7 +214,8 @@ impl Fat {
         self.cache.start(SWEEPER);
         let result = if self.sweep.looked { self.remove_last() } else { self.look() };
         let blocked = self.cache.blocked();
-        self.cache.finish(result.is_ok() && !blocked);
+        let keep = core::mem::take(&mut self.keep);
+        self.cache.finish(keep || result.is_ok() && !blocked);
         !blocked
     }
 
@@ -242,9 +246,14 @@ impl Fat {
     fn remove_last(&mut self) -> Result<(), Errno> {
         let Some(&number) = self.sweep.doomed.last() else { return Ok(()) };
         let nobody = Caller { payer: NOBODY, uid: 0, gid: 0, now: 0 };
-        let result = self.change(Kind::Shrink, &nobody, |volume| {
+        let name = name_of(number);
+        let found = self.with(|volume| {
             let directory = hidden(volume)?;
-            volume.unlink(directory, Name::new(name_of(number).as_bytes()))
+            Ok((directory, volume.lookup(directory, Name::new(name.as_bytes()))?))
+        });
+        let result = found.and_then(|(directory, id)| {
+            self.cut(&nobody, id, 0)?;
+            self.change(Kind::Shrink, &nobody, |volume| volume.unlink(directory, Name::new(name.as_bytes())))
         });
         if result != Err(NOT_READY) {
             // What cannot be removed now is tried again by the next life.

@@ -732,3 +732,36 @@ proptest! {
         let _ = b.sync();
     }
 }
+
+#[test]
+fn large_files_go_in_steps() {
+    let mut b = Bench::new(image(FatKind::Fat32));
+    let before = free(&mut b);
+    for name in ["a", "b", "c"] {
+        // More than two steps.
+        b.create(name, &vec![7; 5 << 20]).unwrap();
+    }
+    b.remove("a", false).unwrap();
+    b.rename("b", "c").unwrap();
+    assert_eq!(b.find("b"), Err(Errno::ENOENT));
+    let node = b.find("c").unwrap();
+    b.ask(|fat| fat.truncate(&CALLER, node, 5)).unwrap();
+    assert_eq!(b.read("c").unwrap(), [7; 5]);
+    b.remove("c", false).unwrap();
+    b.settle();
+    // The hidden directory stays.
+    assert_eq!(free(&mut b), before - 1);
+    assert_eq!(findings(&b.image()), []);
+}
+
+#[test]
+fn what_fills_the_disk_can_be_removed() {
+    let mut b = Bench::new(image(FatKind::Fat16));
+    let before = free(&mut b);
+    assert_eq!(b.create("all", &vec![7; 6 << 20]), Err(Errno::ENOSPC));
+    assert_eq!(free(&mut b), 0);
+    b.remove("all", false).unwrap();
+    b.settle();
+    assert_eq!(free(&mut b), before - 1);
+    assert_eq!(findings(&b.image()), []);
+}

@@ -1,7 +1,9 @@
-//! Writing files, which grow in steps: no operation changes more than the cache
-//! lets it.
+//! Writing files, which grow, and shrink, in steps: no operation changes more than
+//! the cache lets it.
 
 use strait_abi::Errno;
+
+use hadris_fs::NodeId;
 
 use super::{Fat, MAX_SIZE, Node, STEP};
 use crate::{
@@ -9,6 +11,12 @@ use crate::{
     file_system::Window,
     identity::Caller,
 };
+
+/// Most clusters that are freed at once, in one step.
+pub const MAX_CUT: u32 = 4096;
+/// So many can always be freed at once, wherever they are: fewer than half of what
+/// an operation may change.
+pub const ALWAYS_FREED: u32 = 512;
 
 impl Fat {
     /// Brings the file nearer to `size` if that is far; then the operation must
@@ -65,10 +73,37 @@ impl Fat {
 
     /// Sets the size of a file.
     pub(super) fn resize(&mut self, caller: &Caller, node: Node, size: u64) -> Result<(), Errno> {
-        self.approach(caller, node, size)?;
-        let kind = if size < self.metadata(node)?.len() { Kind::Shrink } else { Kind::Grow };
+        let now = self.approach(caller, node, size)?;
         self.positions.remove(&node);
         let id = self.id(node)?;
-        self.change(kind, caller, |volume| volume.truncate(id, size))
+        match size < now {
+            true => self.cut(caller, id, size),
+            false => self.change(Kind::Grow, caller, |volume| volume.truncate(id, size)),
+        }
+    }
+
+    /// Frees what a file has behind `size`; of much of it a part, then the operation
+    /// must be run again.
+    pub(super) fn cut(&mut self, caller: &Caller, id: NodeId, size: u64) -> Result<(), Errno> {
+        let now = self.with(|volume| volume.stat(id))?.len();
+        let next = size.max(now.saturating_sub(u64::from(self.cut) * u64::from(self.cluster_size)));
+        match self.change(Kind::Shrink, caller, |volume| volume.truncate(id, next)) {
+            Ok(()) if next == size => {
+                self.cut = MAX_CUT;
+                return Ok(());
+            }
+            Ok(()) => self.keep = true,
+            // They are in too many places.
+            Err(Errno::EFBIG) if self.cut > ALWAYS_FREED => self.cut /= 2,
+            failed => return failed,
+        }
+        self.again = true;
+        self.cache.block();
+        Err(NOT_READY)
+    }
+
+    /// Whether a file has more than can be freed together with its name.
+    pub(super) fn is_large(&mut self, node: Node) -> Result<bool, Errno> {
+        Ok(self.metadata(node)?.len() > u64::from(ALWAYS_FREED) * u64::from(self.cluster_size))
     }
 }
