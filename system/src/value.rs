@@ -31,6 +31,8 @@ pub enum Kind {
     Text,
     /// A whole number of 32 bits.
     Number,
+    /// Permissions, in octal.
+    Permissions,
     /// What is mounted where: paths and kinds of file systems, first the root.
     Mounts,
 }
@@ -68,6 +70,10 @@ impl Kind {
             Self::HttpUrl => (is_http_url(value), "a URL such as \"http://example.org/index.html\"".into()),
             Self::Text => (true, String::new()),
             Self::Number => (value.parse::<u32>().is_ok(), "a whole number from 0 to 4294967295".into()),
+            Self::Permissions => (
+                u32::from_str_radix(value, 8).is_ok_and(|p| p <= 0o777) && !value.starts_with('+'),
+                "permissions in octal such as \"022\"".into(),
+            ),
             Self::Mounts => {
                 (are_mounts(value), "a list such as [\"/ archive\", \"/tmp ramfs\"], which begins with the root".into())
             }
@@ -140,6 +146,7 @@ mod tests {
             (Kind::Ipv6List, &["2001:db8::53", "2001:db8::53,fd00::1"], &["", "10.0.2.3"]),
             (Kind::Ipv4List, &["10.0.2.3", "10.0.2.3,9.9.9.9"], &["", "10.0.2.3,"]),
             (Kind::Port, &["1", "65535"], &["0", "65536", "http", "-1"]),
+            (Kind::Permissions, &["0", "022", "777"], &["", "8", "1000", "-1", "+7", "rwx"]),
             (Kind::Number, &["0", "4294967295"], &["", "-1", "4294967296", "x"]),
             (
                 Kind::Mounts,

@@ -16,10 +16,14 @@
 //! For that the volume is opened anew for each step of an operation, from
 //! sectors that are in the cache: there is no state that could be half changed.
 //!
-//! What FAT does not have: owners (all belongs to root, and everybody may read
-//! and write it), permissions but "read-only", links, FIFOs, sockets (EPERM, as
-//! Linux says), names that differ in case alone. Times are those since the
+//! What FAT does not have: owners, permissions but "read-only", links, FIFOs, sockets
+//! (EPERM, as Linux says), names that differ in case alone. Times are those since the
 //! system's start, from 1980 on: there is no clock.
+//!
+//! So all files have one [`Owner`], which the settings `fat.uid`, `fat.gid` and
+//! `fat.umask` name as mount(8) does: root otherwise, and everybody may do everything.
+//! Whoever may write may fill the disk, as it may remove what others have there: for
+//! want of owners there are no shares.
 //!
 //! Limits:
 //!
@@ -37,7 +41,7 @@ mod removed;
 mod view;
 mod write;
 
-use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, format, string::String, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use hadris_fat::{FatKind, Geometry, sync::FatFs};
@@ -92,9 +96,21 @@ impl Clock for SinceStart {
     }
 }
 
+/// Whom the files belong to, and which permissions they do not have.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Owner {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Permissions that no file has.
+    pub mask: u32,
+}
+
 /// The file system.
 pub struct Fat {
     cache: Cache,
+    owner: Owner,
     /// What was not said yet, and whether anything was.
     trouble: Option<&'static str>,
     complained: bool,
@@ -123,8 +139,13 @@ pub struct Fat {
 
 /// The file system on the system's disk.
 pub fn open(env: &Environment) -> Result<Box<dyn FileSystem>, String> {
+    let number = |key, radix| match env.config.setting(key) {
+        None => Ok(0),
+        Some(text) => u32::from_str_radix(text, radix).map_err(|_| format!("{key}: `{text}` is no such number")),
+    };
+    let owner = Owner { uid: number("fat.uid", 10)?, gid: number("fat.gid", 10)?, mask: number("fat.umask", 8)? };
     let disk = client::open(env)?;
-    Ok(Box::new(Fat::new(Box::new(disk))))
+    Ok(Box::new(Fat::new(Box::new(disk)).owned_by(owner)))
 }
 
 fn errno(error: &Error<Trouble>) -> Errno {
@@ -173,6 +194,7 @@ impl Fat {
     pub fn new(disk: Box<dyn Disk>) -> Self {
         Self {
             cache: Cache::new(disk),
+            owner: Owner::default(),
             trouble: None,
             complained: false,
             held: BTreeMap::new(),
@@ -188,6 +210,18 @@ impl Fat {
             cut: write::MAX_CUT,
             full: false,
         }
+    }
+
+    /// The same, with files of this owner.
+    #[must_use]
+    pub fn owned_by(self, owner: Owner) -> Self {
+        Self { owner, ..self }
+    }
+
+    /// What is the same for all files.
+    fn common(&self, format: u32, permissions: u32) -> Stat {
+        let Owner { uid, gid, mask } = self.owner;
+        Stat { mode: format | permissions & !mask, uid, gid, ..Stat::default() }
     }
 
     /// What its cache counts.
@@ -327,9 +361,8 @@ impl FileSystem for Fat {
         if node == ROOT {
             // Known without the disk, so that whoever walks past need not wait.
             let time = NoClock::TIME.unix_seconds();
-            let mode = mode::DIRECTORY | 0o777;
-            let times = Stat { atime: time, mtime: time, ctime: time, ..Stat::default() };
-            return Ok(Stat { ino: ROOT, mode, nlink: 2, block_size: 4096, ..times });
+            let times = Stat { atime: time, mtime: time, ctime: time, ..self.common(mode::DIRECTORY, 0o777) };
+            return Ok(Stat { ino: ROOT, nlink: 2, block_size: 4096, ..times });
         }
         if let Some(Removed::Directory(stat, _)) = self.removed.get(&node) {
             return Ok(*stat);
@@ -350,10 +383,9 @@ impl FileSystem for Fat {
             ctime: seconds(modified),
             mtime_nsec: modified.map_or(0, |t| t.nanoseconds()),
             ctime_nsec: modified.map_or(0, |t| t.nanoseconds()),
-            mode: format | if writable { all } else { all & !0o222 },
             nlink,
             block_size: self.cluster_size,
-            ..Stat::default()
+            ..self.common(format, if writable { all } else { all & !0o222 })
         })
     }
 
@@ -505,6 +537,7 @@ impl FileSystem for Fat {
             mode::DIRECTORY => (0o777, 0o755),
             _ => (0o666, 0o644),
         };
+        let all = all & !self.owner.mask;
         let wanted = match permissions & mode::PERMISSIONS {
             p if p == all => wanted,
             p if p == all & !0o222 => wanted & !0o222,

@@ -11,12 +11,13 @@ use hadris_storage::{BlockSize, MemDevice};
 use strait_abi::{
     Errno,
     blk::{self, DriverEnd, SECTOR},
-    vfs::{Buffer, DATA, ROOT, Request, STAT_BYTES, VERSION, mode, open},
+    vfs::{Buffer, DATA, ROOT, Request, STAT_BYTES, Stat, VERSION, mode, open},
 };
 use strait_blk_driver::{BlkDriver, BlockDevice, Operation};
 use strait_pd::{Channel, ChannelConfig, ChannelSet, Component, Message, Pd};
 use strait_ring::{PAGE, SharedMemory, memory::leak_for_tests};
 use strait_vfs_server::{VfsServer, start};
+use zerocopy::FromBytes;
 
 const DISK: u8 = 41;
 const CLIENT_OF_DRIVER: u8 = 1;
@@ -123,6 +124,11 @@ struct System {
 impl System {
     /// A system with this disk and two clients.
     fn boot(image: &Image) -> Self {
+        Self::boot_with(image, &[])
+    }
+
+    /// The same, with further settings.
+    fn boot_with(image: &Image, settings: &[(&str, &str)]) -> Self {
         let world: &'static World = Box::leak(Box::default());
         let (queue, data) = (leak_for_tests(blk::QUEUE_BYTES), leak_for_tests(0x80000));
         let ram = Ram { image: image.clone(), data, queue: VecDeque::new(), ended: VecDeque::new() };
@@ -141,6 +147,7 @@ impl System {
         );
         env.config.channels.push(ChannelConfig { peer: "blk_driver".into(), id: DISK, can_call: true });
         env.config.settings.push(("mounts".into(), "/ archive,/tmp ramfs,/disk fat".into()));
+        env.config.settings.extend(settings.iter().map(|(key, value)| (key.to_string(), value.to_string())));
         let mut server = start(env).unwrap();
         let mut clients = vec![Client::new(memory[0], 0), Client::new(memory[1], 1)];
         for client in &mut clients {
@@ -215,6 +222,27 @@ impl System {
         let into = Buffer { offset: (DATA + 8192) as u32, len };
         let n = self.ask(client, Request::Read { file, offset, into })?;
         Ok(self.clients[client].fetch(Buffer { len: n as u32, ..into }))
+    }
+}
+
+#[test]
+fn a_disk_can_be_one_clients() {
+    let owner = [("fat.uid", "1000"), ("fat.gid", "1000"), ("fat.umask", "027")];
+    let mut s = System::boot_with(&empty_volume(), &owner);
+    let file = s.open(0, "/disk/f", open::CREAT | open::RDWR).unwrap();
+    s.write(0, file, 0, b"mine").unwrap();
+    for flags in [open::RDONLY, open::CREAT | open::WRONLY] {
+        assert_eq!(s.open(1, "/disk/f", flags), Err(Errno::EACCES));
+    }
+    assert_eq!(s.open(1, "/disk", open::RDONLY), Err(Errno::EACCES));
+    let (path, into) = (s.path(0, "/disk/f"), Buffer { offset: (DATA + 8192) as u32, len: STAT_BYTES as u32 });
+    s.ask(0, Request::Stat { directory: ROOT, path, flags: 0, into }).unwrap();
+    let (stat, _) = Stat::read_from_prefix(&s.clients[0].fetch(into)).unwrap();
+    assert_eq!((stat.mode, stat.uid, stat.gid), (mode::REGULAR | 0o640, 1000, 1000));
+    // Its owner may change what FAT has of permissions.
+    for (mode, outcome) in [(0o440, Ok(0)), (0o640, Ok(0)), (0o666, Err(Errno::EPERM))] {
+        let path = s.path(0, "/disk/f");
+        assert_eq!(s.ask(0, Request::ChangeMode { directory: ROOT, path, flags: 0, mode }), outcome);
     }
 }
 
