@@ -432,6 +432,8 @@ proptest! {
                     // What was read need not be told.
                     told = told.max(read);
                 }
+                // Nothing is sent by it, whether there is room or not.
+                Act::Send(0) => prop_assert!(p.send(fd, &[], MSG_DONTWAIT).unwrap_or(0) == 0),
                 Act::Send(n) => {
                     let sent = p.send(fd, &[1; 9000][..n.into()], MSG_DONTWAIT);
                     short = sent.map_or(sent == Err(Errno::EAGAIN), |sent| sent < n.into());
