@@ -21,6 +21,7 @@ from harness.worlds import BUILD
 VICTIM, HOSTILE = 6001, 6002
 SYSTEM = str(BUILD / "isolation")
 PORTS = (client.NETSTAT, VICTIM, HOSTILE)
+KINDS = {"stream": socket.SOCK_STREAM.value, "packet": socket.SOCK_SEQPACKET.value}
 # The longest that the victim's slowest round trip may take, in microseconds:
 # what a busy test machine adds is most of it.
 BOUND = 3_000_000
@@ -198,13 +199,14 @@ def test_lies_in_the_rings_are_punished(hostile):
     assert (number, punished > 100) == (0, True)
 
 
-def test_who_dies_leaves_what_it_gave_and_nothing_else(boot):
+@pytest.mark.parametrize("by", ["stream"])
+def test_who_dies_leaves_what_it_gave_and_nothing_else(boot, by):
     system = boot(system=SYSTEM, ports=PORTS, fresh=True)
     before = settled()
     hostile, victim = Lines(HOSTILE), Lines(VICTIM)
     given, half_read = client.connect(HOSTILE), client.connect(HOSTILE)
     half_read.sendall(bytes(100))
-    assert hostile.ask("die") == (0, 5)
+    assert hostile.ask(f"die {KINDS[by]}") == (0, 5)
     system.wait_for_log(r"hostile ended: memory fault at 0x1803002008, instruction 0x[0-9a-f]+\n")
     system.accept_log()
     # As Linux ends the connections of a process that is killed.
@@ -214,7 +216,7 @@ def test_who_dies_leaves_what_it_gave_and_nothing_else(boot):
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((GUEST, HOSTILE), timeout=10)
     # What it gave away was on its way when it died.
-    assert victim.ask("take") == (0, 5)
+    assert victim.ask(f"take {by}") == (0, 5)
     assert victim.ask("use") == (0, 5)
     given.settimeout(20)
     assert given.recv(100) == b"alive"

@@ -21,7 +21,7 @@ impl Hostile<'_> {
     /// and both ends of a pipe. The second it reads in part. It keeps a file on
     /// the disk, one without a name, and one that it offers to nobody. Then it
     /// writes where it may only read.
-    pub fn die(&mut self, peer: &mut Socket) -> Outcome {
+    pub fn die(&mut self, kind: u16, peer: &mut Socket) -> Outcome {
         let given = self.accept()?;
         let mut read = self.accept()?;
         self.net.until(|| (read.rx.available() >= 100).then_some(()));
@@ -42,14 +42,20 @@ impl Hostile<'_> {
         let reads = self.files.export(reads as vfs::Handle, open::RDONLY)?;
         self.files.export(nameless, open::RDWR)?;
 
-        let mut over = self.net.socket(AF_UNIX, c::SOCK_SEQPACKET)?;
-        let path = self.files.path("/tmp/victim");
+        let mut over = self.net.socket(AF_UNIX, kind)?;
+        let name = if kind == c::SOCK_STREAM { "/tmp/stream" } else { "/tmp/packet" };
+        let path = self.files.path(name);
         let token = self.files.token(|into| vfs::Request::FindSocket { directory: ROOT, path, into })?;
-        let address = path_address("/tmp/victim", [token.node, token.mac]);
+        let address = path_address(name, [token.node, token.mac]);
         self.net.call(&Request::Connect { socket: over.handle, address: &address })?;
-        let value = words(&[given.handle, passed.handle], &[gift, writes, reads]);
-        self.net.put_record(&mut over, &[], &rights(&value), b"take them")?;
-        self.net.call(&Request::Send { socket: over.handle })?;
+        let control = rights(&words(&[given.handle, passed.handle], &[gift, writes, reads]));
+        if kind == c::SOCK_STREAM {
+            self.net.call(&Request::SendControl { socket: over.handle, bytes: 1, control: &control })?;
+            self.net.write(&mut over, b"x");
+        } else {
+            self.net.put_record(&mut over, &[], &control, b"x")?;
+            self.net.call(&Request::Send { socket: over.handle })?;
+        }
 
         self.answer(peer, "die", Ok((None, 5)));
         let sealed = self.env.region("hostile_sealed").map_err(|_| Errno::ENOENT)?;

@@ -19,7 +19,7 @@
 //! | `flood N` | N tiny datagrams | 0, N |
 //! | `lies N` | N times anything in its rings | 0, how often it was punished |
 //! | `drop` | closes what an act has kept | 0 |
-//! | `die` | gives away what it has, keeps the rest, and faults | 0, how many it gave |
+//! | `die N` | gives away what it has, keeps the rest, and faults; N is 1 for SOCK_STREAM, 5 for SOCK_SEQPACKET | 0, how many it gave |
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -146,7 +146,7 @@ impl Hostile<'_> {
             "flood" => self.flood(n),
             "lies" => self.lies(n),
             "drop" => self.drop_kept().map(|()| (None, 0)),
-            "die" => self.die(peer),
+            "die" => self.die(n as u16, peer),
             _ => Err(Errno::ENOSYS),
         }
     }

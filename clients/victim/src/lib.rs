@@ -11,14 +11,14 @@
 //! | `connect` | a TCP connection to itself | |
 //! | `pipe` | a pipe whose end to write is lost in a message says so | |
 //! | `inbox` | reads what strangers sent | how many datagrams |
-//! | `take` | receives descriptors at `/tmp/victim` | how many |
+//! | `take NAME` | receives descriptors at `/tmp/NAME` | how many |
 //! | `use` | uses them: see [`Victim::use_taken`] | how many work |
 //! | `drop` | closes them | |
 //! | `unlink PATH` | removes a file | |
 //!
 //! What nobody else may use: the socket `/tmp/private` and the file
 //! `/tmp/private.file`, both with mode 0600. What anybody may: the sockets
-//! `/tmp/victim` (SOCK_SEQPACKET) and `/tmp/inbox` (SOCK_DGRAM).
+//! `/tmp/stream`, `/tmp/packet` (SOCK_SEQPACKET) and `/tmp/inbox` (SOCK_DGRAM).
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -82,7 +82,8 @@ pub struct Victim {
     listener: Fd,
     /// Where it connects to itself.
     own: Fd,
-    strangers: Fd,
+    /// Where others connect to: by stream, and by sequenced packets.
+    strangers: [Fd; 2],
     inbox: Fd,
     local: (Fd, Fd),
     tcp: (Fd, Fd),
@@ -107,8 +108,8 @@ impl Victim {
             p.umask(before);
             bound.map(|()| fd)
         };
-        let strangers = named(SOCK_SEQPACKET, "/tmp/victim", 0o666)?;
-        p.listen(strangers, 4)?;
+        let strangers = [named(SOCK_STREAM, "/tmp/stream", 0o666)?, named(SOCK_SEQPACKET, "/tmp/packet", 0o666)?];
+        strangers.iter().try_for_each(|fd| p.listen(*fd, 4))?;
         let inbox = named(SOCK_DGRAM, "/tmp/inbox", 0o666)?;
         let private = named(SOCK_STREAM, "/tmp/private", 0o600)?;
         p.listen(private, 4)?;
@@ -117,7 +118,7 @@ impl Victim {
         p.close(file)?;
         let own = listen(Ipv4Addr::LOCALHOST, OWN_PORT)?;
         let (local, tcp) = (p.socketpair(AF_UNIX, SOCK_STREAM.into(), 0)?, to_itself(p, own)?);
-        for fd in [local.0, local.1, tcp.0, tcp.1, strangers] {
+        for fd in [local.0, local.1, tcp.0, tcp.1, strangers[0], strangers[1]] {
             for name in [SO_RCVTIMEO, SO_SNDTIMEO] {
                 p.set_timeout(fd, name, Some(PATIENCE))?;
             }
@@ -172,7 +173,7 @@ impl Victim {
             }
             "pipe" => self.lose_a_pipe(),
             "inbox" => self.read_inbox(),
-            "take" => self.take(),
+            "take" => self.take(self.strangers[usize::from(argument == "packet")]),
             "use" => self.use_taken(),
             "drop" => {
                 for fd in core::mem::take(&mut self.taken) {
@@ -279,8 +280,8 @@ impl Victim {
         Ok(0)
     }
 
-    fn take(&mut self) -> Result<u64, Errno> {
-        let (stranger, _) = self.process.accept(self.strangers)?;
+    fn take(&mut self, at: Fd) -> Result<u64, Errno> {
+        let (stranger, _) = self.process.accept(at)?;
         self.process.set_timeout(stranger, SO_RCVTIMEO, Some(PATIENCE))?;
         let (mut data, mut control) = ([0; 16], [0; 256]);
         let got = self.process.recvmsg(stranger, &mut [&mut data], &mut control, 0);
