@@ -229,6 +229,19 @@ def test_who_dies_leaves_what_it_gave_and_nothing_else(boot, by):
     assert_no_leak(before)
 
 
+def test_a_panic_is_an_end_like_others(boot, world):
+    system = boot(system=SYSTEM, ports=PORTS, fresh=True)
+    before = settled()
+    hostile = Lines(HOSTILE)
+    hostile.stream.sendall(b"panic\n")
+    system.wait_for_log("panicked at .*as it was told" if world == "qemu" else "as it was told")
+    system.wait_for_log(r"hostile ended: exception 0x" if world == "qemu" else r"hostile ended: exit 101\n")
+    system.accept_log()
+    assert how_it_ends(hostile.stream) == "end"
+    hostile.close()
+    assert_no_leak(before)
+
+
 def how_it_ends(stream):
     """`end` or `reset`, whichever the connection comes to."""
     stream.settimeout(20)

@@ -20,6 +20,7 @@
 //! | `lies N` | N times anything in its rings | 0, how often it was punished |
 //! | `drop` | closes what an act has kept | 0 |
 //! | `die N` | gives away what it has, keeps the rest, and faults; N is 1 for SOCK_STREAM, 5 for SOCK_SEQPACKET | 0, how many it gave |
+//! | `panic` | panics | none |
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -147,6 +148,7 @@ impl Hostile<'_> {
             "lies" => self.lies(n),
             "drop" => self.drop_kept().map(|()| (None, 0)),
             "die" => self.die(n as u16, peer),
+            "panic" => panic!("as it was told"),
             _ => Err(Errno::ENOSYS),
         }
     }

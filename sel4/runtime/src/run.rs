@@ -3,7 +3,13 @@
 //! A turn costs one system call: the reply to a protected call, or the
 //! notification that the component asked for, is fused with the next receive.
 
-use sel4::{Cap, Fault as Report, MessageInfo, cap, cap_type};
+use sel4::{
+    Cap, MessageInfo, cap, cap_type,
+    sys::{
+        seL4_CapFault_Msg as CapFault, seL4_Fault_tag as tag, seL4_UnknownSyscall_Msg as UnknownSyscall,
+        seL4_UserException_Msg as UserException, seL4_VMFault_Msg as VMFault,
+    },
+};
 use sel4_microkit::Child;
 use strait_pd::{Channel, ChannelSet, Component, Fault, FaultKind, MESSAGE_WORDS, Message};
 
@@ -88,19 +94,31 @@ fn write_message(message: &Message) -> MessageInfo {
     MessageInfo::new(message.label & NOT_SERVED, 0, 0, words.len())
 }
 
-/// What the kernel says of a fault (seL4 manual, "Faults").
+/// A breakpoint or the like, in kernels that know of them.
+#[sel4::sel4_cfg(HARDWARE_DEBUG_API)]
+const DEBUG_EXCEPTION: u64 = tag::seL4_Fault_DebugException;
+#[sel4::sel4_cfg(not(HARDWARE_DEBUG_API))]
+const DEBUG_EXCEPTION: u64 = u64::MAX;
+
+/// What the kernel says of a fault: its kind is the label, what belongs to it
+/// the message (seL4 manual, "Faults").
 fn read_fault(info: &MessageInfo) -> Fault {
+    let (kind, ip, detail) = match info.label() {
+        tag::seL4_Fault_VMFault => (FaultKind::Memory, VMFault::seL4_VMFault_IP, VMFault::seL4_VMFault_Addr),
+        tag::seL4_Fault_UserException => {
+            (FaultKind::Exception, UserException::seL4_UserException_FaultIP, UserException::seL4_UserException_Number)
+        }
+        // The instruction, and the kind of exception.
+        DEBUG_EXCEPTION => (FaultKind::Exception, 0, 1),
+        tag::seL4_Fault_UnknownSyscall => {
+            (FaultKind::Call, UnknownSyscall::seL4_UnknownSyscall_FaultIP, UnknownSyscall::seL4_UnknownSyscall_Syscall)
+        }
+        tag::seL4_Fault_CapFault => (FaultKind::Call, CapFault::seL4_CapFault_IP, CapFault::seL4_CapFault_Addr),
+        other => return Fault { kind: FaultKind::Other, ip: 0, detail: other },
+    };
     sel4::with_ipc_buffer(|b| {
-        let (kind, ip, detail) = match Report::new(b, info) {
-            Report::VmFault(fault) => (FaultKind::Memory, fault.ip(), fault.addr()),
-            Report::UserException(fault) => {
-                (FaultKind::Exception, fault.inner().get_FaultIP(), fault.inner().get_Number())
-            }
-            Report::UnknownSyscall(fault) => (FaultKind::Call, fault.fault_ip(), fault.syscall()),
-            Report::CapFault(fault) => (FaultKind::Call, fault.inner().get_IP(), fault.inner().get_Addr()),
-            _ => (FaultKind::Other, 0, info.label()),
-        };
-        Fault { kind, ip, detail }
+        let word = |at: u64| b.msg_regs()[at as usize];
+        Fault { kind, ip: word(ip), detail: word(detail) }
     })
 }
 
