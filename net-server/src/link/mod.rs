@@ -48,8 +48,9 @@ use self::{
 pub const ETH_HEADER: usize = 14;
 /// The interfaces, whose indices begin at 1.
 const NAMES: [&[u8]; 2] = [b"lo", b"eth0"];
-/// Packets that may wait in the loopback queue, and bytes of them.
-const LOOPBACK_PACKETS: usize = 256;
+/// Packets that may wait in the loopback queue (Linux: netdev_max_backlog), and
+/// bytes of them. A listener that is closed resets all that waited at once.
+const LOOPBACK_PACKETS: usize = 1000;
 const LOOPBACK_BYTES: usize = 512 * 1024;
 /// Largest IP packet on loopback, in bytes (Linux); that of IPv4 is a byte less.
 const LOOPBACK_MTU: usize = 65_536;
