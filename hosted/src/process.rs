@@ -131,6 +131,8 @@ fn prepare(manifest: &Manifest) -> Result<Start> {
 /// trace if RUST_BACKTRACE=1.
 fn report_panics(name: String) {
     panic::set_hook(Box::new(move |info| {
+        // The report is ours, its memory is not the PD's.
+        heap::limit(u64::MAX);
         eprintln!("PD `{name}`: {info}");
         let trace = Backtrace::capture();
         if trace.status() == BacktraceStatus::Captured {
