@@ -13,6 +13,19 @@ use crate::Errno;
 /// Bytes of the header of one item.
 pub const HEADER: usize = 16;
 
+/// Level of what the client library itself says of a datagram; no level of
+/// Linux.
+pub const OWN_LEVEL: i32 = -1;
+/// At [`OWN_LEVEL`], without value: the datagram goes to neighbours only
+/// (MSG_DONTROUTE).
+pub const DONT_ROUTE: i32 = 1;
+/// At [`OWN_LEVEL`], without value: it is not sent, only what sending it would
+/// give is asked for.
+pub const ONLY_ASKED: i32 = 2;
+/// At [`OWN_LEVEL`], without value: its data, which is not there, is longer than
+/// a datagram can be.
+pub const TOO_LONG: i32 = 3;
+
 /// One item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Item<'a> {

@@ -143,8 +143,9 @@ pub enum Request<'a> {
         /// Bytes that are about to be written.
         bytes: u32,
     },
-    /// recv(2) with MSG_OOB. Reply: the urgent byte. EINVAL without one,
-    /// EAGAIN if it is announced but not here.
+    /// recv(2) with MSG_OOB. Reply: the urgent byte; nothing if it will not
+    /// come any more. EINVAL without one, EAGAIN if it is announced but not
+    /// here.
     ReceiveUrgent {
         /// Which socket.
         socket: Handle,

@@ -185,6 +185,11 @@ pub mod status {
     /// A stream: the bytes before `rx_skip` of the slot, at which the client
     /// stands, were urgent: it passes over them unless SO_OOBINLINE is set.
     pub const SKIP: u32 = 1 << 23;
+    /// A stream: the peer's end came in order, and goes before an error that
+    /// came later.
+    pub const DONE: u32 = 1 << 25;
+    /// It listens.
+    pub const LISTEN: u32 = 1 << 26;
 }
 
 #[cfg(test)]

@@ -160,8 +160,9 @@ fn urgent(socket: &Socket, _: u32, told: &mut Told) -> Option<Call> {
     new.then_some(Call::Exception(Exception::Urgent))
 }
 
-fn newconn(socket: &Socket, word: u32, _: &mut Told) -> Option<Call> {
-    (socket.listening.get() && word & status::IN != 0).then_some(Call::NewConn)
+fn newconn(_: &Socket, word: u32, _: &mut Told) -> Option<Call> {
+    let waits = status::LISTEN | status::IN;
+    (word & waits == waits).then_some(Call::NewConn)
 }
 
 /// As far as there is data, if it was not told.
@@ -172,7 +173,7 @@ fn untold(socket: &Socket, told: &Told) -> Option<u32> {
 }
 
 fn received(socket: &Socket, word: u32, told: &mut Told) -> Option<Call> {
-    if socket.listening.get() || word & status::AWAY != 0 {
+    if word & (status::LISTEN | status::AWAY) != 0 {
         return None;
     }
     let tail = untold(socket, told)?;
@@ -218,7 +219,7 @@ fn failed(socket: &Socket, word: u32, told: &mut Told) -> Option<Call> {
 fn room(socket: &Socket, word: u32, told: &mut Told) -> Option<Call> {
     let open = word & (status::OUT | status::WRSHUT | status::HUP) == status::OUT
         && (!socket.is_connected_type() || word & status::CONNECTED != 0);
-    if socket.listening.get() || !open || word & status::AWAY != 0 {
+    if !open || word & (status::LISTEN | status::AWAY) != 0 {
         return None;
     }
     let slot = socket.slot;

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use strait_abi::{
     Errno,
     address::AF_INET6,
-    control::{HEADER, Item, items, space},
+    control::{HEADER, Item, OWN_LEVEL, items, put as append, space},
     socket::{
         IP_PKTINFO, IP_TOS, IP_TTL, IPPROTO_IP, IPPROTO_IPV6, IPV6_HOPLIMIT, IPV6_PKTINFO, IPV6_TCLASS, MSG_CTRUNC,
         SCM_CREDENTIALS, SCM_RIGHTS, SOL_SOCKET,
@@ -29,12 +29,15 @@ pub struct Extra {
 }
 
 /// Refuses control data that the family does not take, as sendmsg(2) does.
-pub fn check(socket: &Socket, control: &[u8]) -> Result<(), Errno> {
+/// Returns what the server is to know of it, for sockets of the internet
+/// families.
+pub fn check(socket: &Socket, control: &[u8]) -> Result<Vec<u8>, Errno> {
     if control.len() > MAX_CONTROL {
         return Err(Errno::ENOBUFS);
     }
+    let mut kept: Vec<Item<'_>> = Vec::new();
     for item in items(control) {
-        let Item { level, kind, value } = item?;
+        let item @ Item { level, kind, value } = item?;
         match level {
             // Linux takes them on any socket; only AF_UNIX does something.
             SOL_SOCKET if matches!(kind, SCM_RIGHTS | SCM_CREDENTIALS) => {}
@@ -42,10 +45,27 @@ pub fn check(socket: &Socket, control: &[u8]) -> Result<(), Errno> {
             IPPROTO_IP if socket.is_inet() && !socket.is_stream() => check_ip(kind, value)?,
             IPPROTO_IPV6 if socket.family == AF_INET6 && !socket.is_stream() => check_ipv6(kind, value)?,
             // Linux: of another level, ignored.
-            _ => {}
+            _ => continue,
+        }
+        if socket.is_inet() && level != SOL_SOCKET {
+            // The last of a kind counts.
+            kept.retain(|other| (other.level, other.kind) != (level, kind));
+            kept.push(item);
         }
     }
-    Ok(())
+    let mut bytes = alloc::vec![0; kept.iter().map(|item| space(item.value.len())).sum()];
+    let mut used = 0;
+    for item in kept {
+        append(&mut bytes, &mut used, item);
+    }
+    Ok(bytes)
+}
+
+/// Adds what the library itself says of a datagram.
+pub fn add_own(control: &mut Vec<u8>, kind: i32) {
+    let mut used = control.len();
+    control.resize(used + space(0), 0);
+    append(control, &mut used, Item { level: OWN_LEVEL, kind, value: &[] });
 }
 
 fn int(value: &[u8]) -> Result<i32, Errno> {

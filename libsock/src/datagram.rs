@@ -2,8 +2,8 @@
 
 use strait_abi::{
     Address, Errno,
-    address::{AF_INET, AF_INET6, AF_PACKET, AF_UNSPEC, INET_LEN},
-    control::{Item, items},
+    address::{AF_INET, AF_INET6, AF_PACKET, INET_LEN},
+    control::{Item, TOO_LONG, items},
     net::{RecordHeader, Request},
     session::status,
     socket::{MSG_DONTWAIT, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SCM_RIGHTS, SOL_SOCKET},
@@ -15,13 +15,15 @@ use strait_ring::{
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::{
-    control::Extra,
+    control::{Extra, add_own},
     parts::{Gather, Scatter},
     socket::Socket,
 };
 
 /// The longest record that a ring takes.
 const MAX_RECORD: u32 = RING_BYTES - PAGE as u32;
+/// Bytes of data that every datagram can have.
+const SHORT: usize = 65_507;
 
 impl Socket {
     /// Length of the datagram that comes next; 0 without one.
@@ -143,7 +145,7 @@ impl Socket {
             // Linux: who may not wait does not learn of the end by UDP.
             let wait = flags & MSG_DONTWAIT == 0 && self.flags.may_wait();
             if wait || !self.is_inet() { Ok(0) } else { Err(Errno::EAGAIN) }
-        } else if self.is_connected_type() && status & status::CONNECTED == 0 && !self.connecting.get() {
+        } else if self.is_connected_type() && status & status::CONNECTED == 0 {
             Err(Errno::ENOTCONN)
         } else {
             Err(Errno::EAGAIN)
@@ -161,21 +163,30 @@ impl Socket {
         control: &[u8],
     ) -> Result<usize, Errno> {
         let status = self.status();
-        // Linux does not look at it for IPv6.
-        if flags & MSG_OOB != 0 && self.family != AF_INET6 {
-            return Err(Errno::EOPNOTSUPP);
-        }
         if data.len() > self.longest_datagram() {
-            return Err(Errno::EMSGSIZE);
+            return Err(self.refused(Errno::EMSGSIZE));
         }
-        let to = self.destination(to, status)?;
+        // Linux does not look at it for UDP over IPv6.
+        if flags & MSG_OOB != 0 && !(self.family == AF_INET6 && self.is_udp()) {
+            return Err(self.refused(Errno::EOPNOTSUPP));
+        }
+        if data.len() > self.longest_record() {
+            return self.send_too_long(flags, to, control);
+        }
+        let to = if self.is_inet() { to.map_or(&[][..], named) } else { self.destination(to, status)? };
+        // What may be wrong with it the server says at once.
+        let asked = !self.is_inet()
+            || self.is_raw()
+            || !control.is_empty()
+            || data.len() > SHORT
+            || match to {
+                [] => status & status::CONNECTED == 0,
+                to => !self.reached.enter(to),
+            };
         if status & (status::ERR | status::WRSHUT | status::ATTEND) != 0 {
             self.attend(status)?;
-            if status & status::ERR != 0 {
-                self.check_error()?;
-            }
-            if status & status::WRSHUT != 0 {
-                return Err(Errno::EPIPE);
+            if !asked || !self.is_inet() {
+                self.check_sending(status)?;
             }
         }
         let header = RecordHeader { data: data.len() as u32, address: to.len() as u16, control: control.len() as u16 };
@@ -185,6 +196,7 @@ impl Socket {
             self.want(&tx, total);
             // Room may have appeared while the wish for it was on its way.
             if tx.room() < total {
+                self.reached.forget(to);
                 return Err(Errno::EAGAIN);
             }
         }
@@ -205,7 +217,7 @@ impl Socket {
         data.each(0..data.len(), |at, part| tx.stage(header.data_offset() + at as u32, part)).ok_or(Errno::EIO)?;
         tx.commit(total);
         drop(tx);
-        if self.is_local() || self.is_raw() || !control.is_empty() || !to.is_empty() && !self.reached.enter(to) {
+        if asked {
             self.send_now().inspect_err(|_| self.reached.forget(to))?;
         } else {
             self.doorbell();
@@ -213,17 +225,50 @@ impl Socket {
         Ok(data.len())
     }
 
-    /// Whether a datagram could go there.
-    pub fn check_destination(&self, to: Option<&Address>) -> Result<(), Errno> {
-        self.destination(to, self.status()).map(|_| ())
+    /// What sending more than a record can hold gives: EMSGSIZE, unless
+    /// something else is wrong.
+    #[cold]
+    fn send_too_long(&self, flags: u32, to: Option<&Address>, control: &[u8]) -> Result<usize, Errno> {
+        let mut control = control.to_vec();
+        add_own(&mut control, TOO_LONG);
+        self.send_datagram::<[u8]>(&[], flags, to, &control)
     }
 
-    /// What IP can carry over UDP; other families have their records' limit.
-    pub fn longest_datagram(&self) -> usize {
+    /// The errors of the socket that a send finds.
+    #[cold]
+    fn check_sending(&self, status: u32) -> Result<(), Errno> {
+        if status & status::ERR != 0 {
+            self.check_error()?;
+        }
+        if status & status::WRSHUT != 0 { Err(Errno::EPIPE) } else { Ok(()) }
+    }
+
+    /// A send is refused with this. Linux chooses the socket's port before it
+    /// looks at anything.
+    #[cold]
+    fn refused(&self, errno: Errno) -> Errno {
+        if self.is_inet() {
+            let _ = self.send_now();
+        }
+        errno
+    }
+
+    /// Bytes of data that the server takes. What it does not send of that is
+    /// longer than IP can carry.
+    fn longest_record(&self) -> usize {
         match self.family {
             AF_INET | AF_INET6 if self.is_raw() => 65_535,
-            AF_INET => 65_507,
+            AF_INET => SHORT,
             AF_INET6 => 65_527,
+            _ => usize::MAX,
+        }
+    }
+
+    /// Bytes of data beyond which a send is refused before all else.
+    pub fn longest_datagram(&self) -> usize {
+        match self.family {
+            AF_INET => 65_535,
+            AF_INET6 => i32::MAX as usize,
             _ => MAX_RECORD as usize,
         }
     }
@@ -231,32 +276,17 @@ impl Socket {
     /// The bytes of the address to send to, empty for the peer.
     fn destination<'a>(&self, to: Option<&'a Address>, status: u32) -> Result<&'a [u8], Errno> {
         // unix(7): a connection of records takes no other address.
-        let Some(to) = to.filter(|to| !to.as_bytes().is_empty() && !self.is_connected_type()) else {
-            return if self.has_peer.get() || self.family == AF_PACKET || status & status::CONNECTED != 0 {
-                Ok(&[])
-            } else if self.is_inet() {
-                Err(Errno::EDESTADDRREQ)
-            } else {
-                Err(Errno::ENOTCONN)
-            };
-        };
-        if self.is_inet() {
-            match (self.family, to.family()) {
-                (AF_INET, _) if to.as_bytes().len() < 16 => return Err(Errno::EINVAL),
-                // Linux takes AF_UNSPEC for AF_INET.
-                (AF_INET, Some(AF_UNSPEC)) if to.as_bytes()[2..4] != [0; 2] || self.is_raw() => {}
-                (AF_INET, Some(AF_UNSPEC)) => return Err(Errno::EINVAL),
-                (AF_INET, Some(AF_INET)) | (AF_INET6, Some(AF_INET | AF_INET6)) => {
-                    if to.to_inet()?.port() == 0 && !self.is_raw() {
-                        return Err(Errno::EINVAL);
-                    }
-                }
-                (AF_INET, _) => return Err(Errno::EAFNOSUPPORT),
-                _ => return Err(Errno::EINVAL),
-            }
+        match to.filter(|to| !to.as_bytes().is_empty() && !self.is_connected_type()) {
+            Some(to) => Ok(to.as_bytes()),
+            None if self.has_peer.get() || self.family == AF_PACKET || status & status::CONNECTED != 0 => Ok(&[]),
+            None => Err(Errno::ENOTCONN),
         }
-        Ok(to.as_bytes())
     }
+}
+
+/// The bytes of a destination. Linux: one of no length is not none.
+fn named(to: &Address) -> &[u8] {
+    if to.as_bytes().is_empty() { &[0] } else { to.as_bytes() }
 }
 
 /// The header of the next record and its length in the ring. EIO if they make

@@ -377,7 +377,7 @@ impl Server {
             }
             Request::Bind { socket, address } => self.socket(socket).local = Address::from_bytes(address)?,
             Request::LocalAddress { socket } => bytes.extend_from_slice(self.socket(socket).local.as_bytes()),
-            Request::Listen { socket, .. } => self.change(socket, 0, status::HUP | status::OUT),
+            Request::Listen { socket, .. } => self.change(socket, status::LISTEN, status::HUP | status::OUT),
             Request::Accept { socket } => {
                 let (handle, from) = self.socket(socket).accepted.pop_front().ok_or(Errno::EAGAIN)?;
                 if self.socket(socket).accepted.is_empty() {
@@ -387,10 +387,15 @@ impl Server {
                 return Ok(handle.into());
             }
             Request::Connect { socket, .. } => {
-                self.change(socket, 0, status::HUP);
-                self.connect?;
-                let connected = if self.socket(socket).stream { status::CONNECTED } else { 0 };
-                self.change(socket, connected, 0);
+                if let Some(errno) = self.socket(socket).error.take() {
+                    self.change(socket, 0, status::ERR);
+                    return Err(errno);
+                }
+                if self.status(socket) & status::CONNECTED == 0 {
+                    self.change(socket, 0, status::HUP);
+                    self.connect?;
+                    self.change(socket, status::CONNECTED, 0);
+                }
             }
             Request::Shutdown { socket, how } => {
                 let set = match how {

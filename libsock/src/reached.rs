@@ -5,10 +5,15 @@
 //! it; so the first datagram to an address goes by a call, and what follows
 //! needs none. Answers to who has asked never do.
 //!
+//! What the socket may do can change with every call that changes the socket:
+//! then nothing was reached.
+//!
 //! Two addresses that look alike in short count as one: an error of the second
 //! is told late.
 
 use core::cell::Cell;
+
+use strait_abi::address::INET_LEN;
 
 /// A few addresses, the later ones in place of earlier ones.
 pub struct Reached([Cell<u64>; 16]);
@@ -28,11 +33,18 @@ impl Reached {
         (&self.0[(mixed >> 60) as usize], short)
     }
 
-    /// Enters an address; whether it was there already.
+    /// Enters an address; whether it was there already. One of another length is
+    /// not entered.
     #[inline]
     pub fn enter(&self, address: &[u8]) -> bool {
         let (place, short) = self.place(address);
-        place.replace(short) == short
+        matches!(address.len(), 16 | INET_LEN) && short != 0 && place.replace(short) == short
+    }
+
+    /// Forgets all.
+    #[cold]
+    pub fn clear(&self) {
+        self.0.iter().for_each(|place| place.set(0));
     }
 
     /// A send to it failed.

@@ -20,8 +20,8 @@ use strait_abi::{
     rights::{FILE, MAX_BYTES, NONBLOCK, TOKEN_BYTES},
     session::status,
     socket::{
-        MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_PEEK, O_NONBLOCK, SCM_CREDENTIALS, SCM_RIGHTS, SO_ACCEPTCONN, SO_DOMAIN,
-        SO_PASSCRED, SO_PEERCRED, SO_PROTOCOL, SO_TYPE, SOL_SOCKET,
+        MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_PEEK, O_NONBLOCK, SCM_CREDENTIALS, SCM_RIGHTS, SO_DOMAIN, SO_PASSCRED,
+        SO_PEERCRED, SO_PROTOCOL, SO_TYPE, SOL_SOCKET,
     },
     vfs::{self, token::Token},
 };
@@ -80,8 +80,7 @@ impl Socket {
         Ok(true)
     }
 
-    /// Throws away what was received (connect(2) of a datagram socket to
-    /// somebody else).
+    /// Throws away what was received (connect(2) that ends the association).
     pub fn purge(&self) {
         let mut rx = self.rx.borrow_mut();
         let n = rx.available();
@@ -140,7 +139,6 @@ fn adopt(net: &Rc<Net>, handle: u32, nonblocking: bool) -> Result<Rc<Socket>, Er
     };
     let socket = Socket::new(net, handle, option(SO_DOMAIN)?, option(SO_TYPE)?, option(SO_PROTOCOL)?)?;
     socket.flags.change(if nonblocking { O_NONBLOCK } else { 0 }, O_NONBLOCK);
-    socket.listening.set(socket.int_option(SO_ACCEPTCONN)? != 0);
     let request = Request::PeerAddress { socket: socket.handle };
     socket.has_peer.set(net.call(&request, |_| Ok(())).is_ok());
     Ok(socket)

@@ -27,6 +27,13 @@ use crate::{
     session::Net,
 };
 
+/// The beginning of a datagram, and what its first part said of it.
+pub struct Corked {
+    pub data: Vec<u8>,
+    pub to: Option<Address>,
+    pub control: Vec<u8>,
+}
+
 /// A socket of the session; the server closes its end when it is dropped.
 pub struct Socket {
     pub net: Rc<Net>,
@@ -49,16 +56,15 @@ pub struct Socket {
     pub linger: Cell<Option<u32>>,
     /// The last send said that more follows (MSG_MORE).
     pub held: Cell<bool>,
-    /// Then, for UDP: the datagram as far as it is known, and its destination.
-    pub corked: RefCell<Option<(Vec<u8>, Option<Address>)>>,
-    pub listening: Cell<bool>,
-    /// A connect is under way.
+    /// Then, for UDP: the datagram as far as it is known.
+    pub corked: RefCell<Option<Corked>>,
+    /// A connect was begun, and callbacks were not told what came of it.
     pub connecting: Cell<bool>,
     /// How often one began.
     pub connects: Cell<u32>,
     /// The last error that was taken (SO_ERROR) since then.
     pub failure: Cell<Option<Errno>>,
-    /// A datagram socket has a peer.
+    /// A datagram socket of AF_UNIX has a peer.
     pub has_peer: Cell<bool>,
     /// Its permissions, which bind(2) gives its node.
     pub mode: Cell<u32>,
@@ -99,7 +105,6 @@ impl Socket {
             linger: Cell::new(None),
             held: Cell::new(false),
             corked: RefCell::default(),
-            listening: Cell::new(false),
             connecting: Cell::new(false),
             connects: Cell::new(0),
             failure: Cell::new(None),
@@ -151,6 +156,23 @@ impl Socket {
 
     pub fn is_inet(&self) -> bool {
         self.family == AF_INET || self.family == AF_INET6
+    }
+
+    /// Whether a connection of this stream is under way.
+    #[inline]
+    pub fn is_opening(&self) -> bool {
+        self.status() & (status::CONNECTED | status::HUP | status::LISTEN) == 0
+    }
+
+    /// Whether this stream never had a connection, or all of it is forgotten.
+    pub fn is_new(&self) -> bool {
+        self.status() & (status::CONNECTED | status::HUP | status::RDHUP) == status::HUP
+    }
+
+    /// Whether it waits for connections.
+    #[inline]
+    pub fn is_listening(&self) -> bool {
+        self.status() & status::LISTEN != 0
     }
 
     /// A socket of AF_UNIX.
@@ -241,8 +263,9 @@ impl Socket {
     pub fn readiness(&self) -> u32 {
         let status = self.status();
         let mut ready = status & status::POLL;
-        if self.listening.get() {
-            return ready;
+        if status & status::LISTEN != 0 {
+            // Linux: errors of its time before are not told.
+            return if self.is_inet() { ready & status::IN } else { ready };
         }
         if status & status::ATTEND != 0 {
             if status & status::AWAY != 0 {
@@ -260,7 +283,8 @@ impl Socket {
                 _ => {}
             }
         }
-        if status & status::RDHUP != 0 || self.rx.borrow().available() >= enough {
+        let rx = self.rx.borrow();
+        if status & status::RDHUP != 0 || rx.available() - self.skipped(&rx) >= enough {
             ready |= status::IN;
         }
         if status & status::WRSHUT != 0 {

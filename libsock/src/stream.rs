@@ -25,10 +25,10 @@ impl Socket {
         into: &mut S,
         done: usize,
         flags: u32,
-        extra: Option<&mut Extra>,
+        mut extra: Option<&mut Extra>,
     ) -> Result<usize, Errno> {
         if flags & (MSG_OOB | MSG_ERRQUEUE) != 0
-            && let Some(result) = self.receive_special(into, flags)
+            && let Some(result) = self.receive_special(into, flags, extra.as_deref_mut())
         {
             return result;
         }
@@ -50,6 +50,9 @@ impl Socket {
                 drop(rx);
                 self.attend(status)?;
                 return self.receive_stream(into, done, flags, extra);
+            }
+            if self.is_inet() && into.len() <= done && available > self.skipped(&rx) as usize {
+                return Ok(0);
             }
             passed = self.urgent_at_head(&rx);
             if flags & MSG_PEEK == 0 {
@@ -94,20 +97,23 @@ impl Socket {
     /// unless SO_OOBINLINE is set.
     #[cold]
     fn urgent_at_head(&self, rx: &ClientConsumer) -> u32 {
-        let (status, available) = (self.status(), rx.available());
-        if self.oob_inline.get() {
-            return 0;
-        }
-        let mut passed = 0;
-        if status & status::SKIP != 0 {
-            let distance = rx.distance(self.slot.rx_skip.load(Ordering::Acquire));
-            // Beyond what is there it was passed before.
-            passed = if distance <= available { distance } else { 0 };
-        }
-        if status & status::MARK != 0 && rx.distance(self.slot.rx_mark.load(Ordering::Acquire)) == passed {
+        let mut passed = self.skipped(rx);
+        let marked = self.status() & status::MARK != 0 && !self.oob_inline.get();
+        if marked && rx.distance(self.slot.rx_mark.load(Ordering::Acquire)) == passed {
             passed += 1;
         }
-        passed.min(available)
+        passed.min(rx.available())
+    }
+
+    /// How many bytes at the head were urgent, and are to be read no more.
+    #[inline]
+    pub fn skipped(&self, rx: &ClientConsumer) -> u32 {
+        if self.status() & status::SKIP == 0 {
+            return 0;
+        }
+        let distance = rx.distance(self.slot.rx_skip.load(Ordering::Acquire));
+        // Beyond what is there it was passed before.
+        if distance <= rx.available() { distance } else { 0 }
     }
 
     /// Where the urgent byte is, as the distance from what is read next; `None`
@@ -116,7 +122,8 @@ impl Socket {
         if self.status() & status::MARK == 0 {
             return None;
         }
-        let distance = self.rx.borrow().distance(self.slot.rx_mark.load(Ordering::Acquire));
+        let rx = self.rx.borrow();
+        let distance = rx.distance(self.slot.rx_mark.load(Ordering::Acquire)).wrapping_sub(self.skipped(&rx));
         Some(distance).filter(|distance| *distance < 1 << 31)
     }
 
@@ -131,7 +138,8 @@ impl Socket {
     /// What FIONREAD tells: bytes up to the urgent one if that is here and
     /// stands apart (Linux: tcp_inq).
     pub fn readable(&self) -> u32 {
-        let available = self.rx.borrow().available();
+        let rx = self.rx.borrow();
+        let available = rx.available() - self.skipped(&rx);
         match self.mark_distance() {
             Some(distance) if distance < available && !self.oob_inline.get() => distance,
             _ => available,
@@ -151,20 +159,32 @@ impl Socket {
 
     /// What the flags ask for instead of the next bytes, if anything.
     #[cold]
-    fn receive_special<S: Scatter + ?Sized>(&self, into: &mut S, flags: u32) -> Option<Result<usize, Errno>> {
+    fn receive_special<S: Scatter + ?Sized>(
+        &self,
+        into: &mut S,
+        flags: u32,
+        extra: Option<&mut Extra>,
+    ) -> Option<Result<usize, Errno>> {
         if flags & MSG_ERRQUEUE != 0 && self.is_inet() {
             // The queue of errors is always empty: IP_RECVERR cannot be set.
             Some(Err(Errno::EAGAIN))
         } else if flags & MSG_OOB != 0 {
             let request = Request::ReceiveUrgent { socket: self.handle, peek: flags & MSG_PEEK != 0 };
-            let byte = self.net.call(&request, |reply| reply.bytes.first().copied().ok_or(Errno::EPROTO));
+            let byte = self.net.call(&request, |reply| Ok(reply.bytes.first().copied()));
             Some(byte.and_then(|byte| {
+                // It will not come any more.
+                let Some(byte) = byte else { return Ok(0) };
                 let n = into.len().min(1);
+                if let Some(extra) = extra {
+                    extra.flags |= MSG_OOB | if n == 0 { MSG_TRUNC } else { 0 };
+                }
                 let put = |_, part: &mut [u8]| {
                     part.fill(byte);
                     Some(())
                 };
-                into.each_mut(0..n, put).ok_or(Errno::EIO)?;
+                if flags & MSG_TRUNC == 0 || !self.is_inet() {
+                    into.each_mut(0..n, put).ok_or(Errno::EIO)?;
+                }
                 Ok(n)
             }))
         } else {
@@ -180,12 +200,19 @@ impl Socket {
 
     #[cold]
     fn nothing_received(&self, status: u32) -> Result<usize, Errno> {
+        if status & status::DONE != 0 {
+            // What came later is for who sends.
+            return Ok(0);
+        }
+        if status & status::LISTEN != 0 && self.is_inet() {
+            return Err(Errno::ENOTCONN);
+        }
         if status & status::ERR != 0 {
             self.check_error()?;
         }
         if status & status::RDHUP != 0 {
             Ok(0)
-        } else if status & status::CONNECTED != 0 || self.connecting.get() {
+        } else if status & status::CONNECTED != 0 || self.is_opening() {
             Err(Errno::EAGAIN)
         } else if self.is_inet() {
             Err(Errno::ENOTCONN)
@@ -220,7 +247,7 @@ impl Socket {
             Err(Errno::EPIPE)
         } else if status & status::CONNECTED != 0 {
             Ok(())
-        } else if self.connecting.get() {
+        } else if self.is_opening() {
             Err(Errno::EAGAIN)
         } else if self.is_inet() {
             // Linux, unlike POSIX.

@@ -133,6 +133,8 @@ pub struct Core {
     /// their peers.
     pub touched: u64,
     pub(crate) counters: Counters,
+    /// The session whose call is served.
+    pub caller: usize,
     /// Sockets that nobody refers to any more: the turn closes them.
     pub orphans: Vec<SocketId>,
     /// Sessions whose listeners can take connections again, a bit each, for the
@@ -372,6 +374,7 @@ impl Core {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         let status = if socket.error.is_some() { status | status::ERR } else { status };
         let rings = |f: fn(&Rings) -> bool| socket.rings.as_ref().is_some_and(|rings| f(rings));
+        let status = if socket.queue.is_some() { status | status::LISTEN } else { status };
         let status = if rings(|r| r.tx.revoking()) { status | status::SHRINK } else { status };
         let status = if rings(|r| r.unseen) { status | status::AWAY } else { status };
         if socket.status == status {

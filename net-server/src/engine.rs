@@ -51,6 +51,7 @@ impl Answer {
 
 /// Serves one call of a session.
 pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &Request<'_>) -> Result<Answer, Errno> {
+    core.caller = session;
     let with = |core: &Core, handle: Handle| {
         let id = core.find(session, handle)?;
         Ok::<_, Errno>((id, core.sockets[id].family))
@@ -83,9 +84,7 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
         }
         Request::Bind { socket, address } => {
             let (id, family) = with(core, socket)?;
-            let address = Address::from_bytes(address)?;
-            policy::may_bind(core, session, id, &address)?;
-            families.get(family).bind(core, id, &address)?;
+            families.get(family).bind(core, id, &Address::from_bytes(address)?)?;
         }
         Request::Listen { socket, backlog } => {
             let (id, family) = with(core, socket)?;
@@ -108,9 +107,7 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
         Request::Accept { socket } => return accept(core, families, session, socket),
         Request::Connect { socket, address } => {
             let (id, family) = with(core, socket)?;
-            let address = Address::from_bytes(address)?;
-            policy::may_connect(core, session, id, &address)?;
-            families.get(family).connect(core, id, &address)?;
+            families.get(family).connect(core, id, &Address::from_bytes(address)?)?;
         }
         Request::Shutdown { socket, how } => {
             let (id, family) = with(core, socket)?;
@@ -186,7 +183,7 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
         Request::ReceiveUrgent { socket, peek } => {
             let (id, family) = at_home(core, session, socket)?;
             let byte = families.get(family).receive_urgent(core, id, peek)?;
-            return Ok(Answer::EMPTY.with(&[byte]));
+            return Ok(Answer::EMPTY.with(byte.as_slice()));
         }
         Request::SendControl { socket, bytes, control } => {
             let (id, family) = at_home(core, session, socket)?;

@@ -100,7 +100,7 @@ pub trait Family {
     }
 
     /// See [`Request::ReceiveUrgent`](strait_abi::net::Request::ReceiveUrgent).
-    fn receive_urgent(&mut self, _core: &mut Core, _id: SocketId, _peek: bool) -> Result<u8, Errno> {
+    fn receive_urgent(&mut self, _core: &mut Core, _id: SocketId, _peek: bool) -> Result<Option<u8>, Errno> {
         Err(Errno::EOPNOTSUPP)
     }
 

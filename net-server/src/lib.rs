@@ -231,6 +231,7 @@ pub fn start_with(env: Environment, more: &[fn(&mut Registry, &mut Core)]) -> Re
         notify: 0,
         touched: 0,
         counters: Counters::default(),
+        caller: 0,
         orphans: Vec::new(),
         has_room: 0,
         cycles: false,

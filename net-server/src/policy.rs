@@ -1,6 +1,8 @@
 //! What each client may do: the one place where calls are held against the
 //! [`Policy`] of `strait.toml`. [`abi::policy`](strait_abi::policy) has the
-//! settings; the engine asks here before a family hears of a call.
+//! settings. The engine asks here before a family hears of a call; of ports and
+//! destinations the internet family does, where it gives a socket its name and
+//! its peer, so that what is wrong with a call anyway is told first.
 //!
 //! | refused | errno | as |
 //! |---|---|---|
@@ -23,7 +25,7 @@ use alloc::string::String;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use strait_abi::{
-    Address, Errno,
+    Errno,
     address::{AF_INET, AF_INET6, AF_PACKET},
     policy::Policy,
     socket as c,
@@ -121,29 +123,23 @@ pub fn may_keep(core: &Core, id: SocketId) -> Result<(), Errno> {
     if raw { may_raw(core, socket.session) } else { Ok(()) }
 }
 
-/// bind(2) of `session` on a socket.
-pub fn may_bind(core: &Core, session: usize, id: SocketId, address: &Address) -> Result<(), Errno> {
-    let (Ok(address), Some(socket)) = (address.to_inet(), core.sockets.get(id)) else { return Ok(()) };
-    // Of other kinds the number is no port, and port 0 lets the server choose.
-    if !has_ports(socket.protocol) || address.port() == 0 {
-        return Ok(());
-    }
-    let policy = &core.sessions[session].policy;
-    if policy.may_bind(socket.protocol, address.port()) { Ok(()) } else { Err(Errno::EACCES) }
+/// The policy of the client whose call is served.
+fn caller(core: &Core) -> Result<&Policy, Errno> {
+    Ok(&core.sessions.get(core.caller).ok_or(Errno::EIO)?.policy)
 }
 
 /// A socket gets `port` by bind(2). Asked where ports are given out, so that no
 /// way of writing the address leads around it.
 pub fn may_own(core: &Core, id: SocketId, port: u16) -> Result<(), Errno> {
-    let socket = core.sockets.get(id).ok_or(Errno::EBADF)?;
-    let policy = &core.sessions.get(socket.session).ok_or(Errno::EIO)?.policy;
-    if !has_ports(socket.protocol) || policy.may_bind(socket.protocol, port) { Ok(()) } else { Err(Errno::EACCES) }
+    let protocol = core.sockets.get(id).ok_or(Errno::EBADF)?.protocol;
+    // Of other kinds the number is no port, and port 0 lets the server choose.
+    let free = port == 0 || !has_ports(protocol);
+    if free || caller(core)?.may_bind(protocol, port) { Ok(()) } else { Err(Errno::EACCES) }
 }
 
-/// connect(2) of `session` on a socket.
-pub fn may_connect(core: &Core, session: usize, id: SocketId, address: &Address) -> Result<(), Errno> {
-    let (Ok(address), Some(socket)) = (address.to_inet(), core.sockets.get(id)) else { return Ok(()) };
-    allow(&core.sessions[session].policy, socket.protocol, address)
+/// A socket gets a peer by connect(2).
+pub fn may_connect(core: &Core, id: SocketId, peer: SocketAddr) -> Result<(), Errno> {
+    allow(caller(core)?, core.sockets.get(id).ok_or(Errno::EBADF)?.protocol, peer)
 }
 
 /// A datagram to an address that it carries itself.
@@ -158,7 +154,7 @@ pub fn may_ioctl(core: &Core, session: usize, request: u32) -> Result<(), Errno>
 }
 
 /// A port is chosen for a socket: counts it against `ephemeral` until the
-/// socket ends. EADDRINUSE if it would be one too many.
+/// socket gives it back. EADDRINUSE if it would be one too many.
 pub fn take_ephemeral(core: &mut Core, id: SocketId) -> Result<(), Errno> {
     let socket = core.sockets.get_mut(id).ok_or(Errno::EBADF)?;
     let session = core.sessions.get_mut(socket.session).ok_or(Errno::EIO)?;
@@ -170,4 +166,14 @@ pub fn take_ephemeral(core: &mut Core, id: SocketId) -> Result<(), Errno> {
         session.ephemeral += 1;
     }
     Ok(())
+}
+
+/// The socket has that port no more.
+pub fn return_ephemeral(core: &mut Core, id: SocketId) {
+    if let Some(socket) = core.sockets.get_mut(id)
+        && core::mem::take(&mut socket.ephemeral)
+        && let Some(session) = core.sessions.get_mut(socket.session)
+    {
+        session.ephemeral -= 1;
+    }
 }

@@ -121,7 +121,7 @@ impl Core {
     fn alias_status(&self, id: SocketId) -> u32 {
         let Some(socket) = self.sockets.get(id) else { return 0 };
         let unread = socket.rings.as_ref().is_some_and(|r| r.rx.used() != 0);
-        let kept = status::POLL | status::CONNECTED | status::WRSHUT;
+        let kept = status::POLL | status::CONNECTED | status::WRSHUT | status::DONE | status::LISTEN;
         socket.status & kept | status::AWAY | if unread { status::IN } else { 0 }
     }
 

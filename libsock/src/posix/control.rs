@@ -48,7 +48,7 @@ impl Process {
     fn linger(&self, socket: &Socket, seconds: u32) {
         let unread = socket.rx.borrow().available() != 0;
         // What is not read makes of it a reset, at once.
-        if !socket.is_stream() || !socket.is_inet() || socket.listening.get() || unread {
+        if !socket.is_stream() || !socket.is_inet() || socket.is_listening() || unread {
             return;
         }
         let request = Request::Shutdown { socket: socket.handle, how: SHUT_WR };

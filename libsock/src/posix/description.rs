@@ -51,7 +51,7 @@ impl Description for Socket {
     }
 
     fn news(&self, events: u32) -> Option<News> {
-        if self.listening.get() {
+        if self.is_listening() {
             return None;
         }
         let status = self.status() & status::POLL;
@@ -70,7 +70,7 @@ impl Description for Socket {
 
     fn ioctl(&self, process: &Process, request: u32, argument: &mut [u8]) -> Result<i32, Errno> {
         if request == FIONREAD {
-            if self.listening.get() {
+            if self.is_listening() {
                 return Err(Errno::EINVAL);
             }
             self.attend(self.status())?;

@@ -5,22 +5,28 @@ use core::ops::Deref;
 
 use strait_abi::{
     Address, Errno,
+    control::{DONT_ROUTE, ONLY_ASKED},
     net::Request,
     session::status,
-    socket::{MSG_DONTWAIT, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_WAITALL, O_RDONLY, O_RDWR, O_WRONLY},
+    socket::{
+        MSG_DONTROUTE, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_WAITALL, O_RDONLY, O_RDWR, O_WRONLY,
+    },
     vfs::open,
 };
 
 use crate::{
     Process,
-    control::Extra,
+    control::{Extra, add_own},
     descriptor::{Fd, Object},
     parts::{Gather, Scatter},
-    socket::Socket,
+    socket::{Corked, Socket},
 };
 
 /// Most buffers of one call (IOV_MAX).
 pub(super) const MAX_PARTS: usize = 1024;
+
+/// Bytes of data that a datagram of parts can have.
+const LONGEST_UDP: usize = 65_527;
 
 /// Does `attempt` with one part after the other, telling it whether nothing was
 /// moved before, until one is not moved whole. An error counts only if nothing
@@ -283,19 +289,17 @@ impl Process {
         control: &[u8],
     ) -> Result<usize, Errno> {
         if !socket.is_stream() {
+            let mut own;
+            let mut control = control;
+            if flags & MSG_DONTROUTE != 0 && socket.is_inet() {
+                own = control.to_vec();
+                add_own(&mut own, DONT_ROUTE);
+                control = &own;
+            }
             if (flags & MSG_MORE != 0 || socket.held.get()) && socket.is_udp() {
                 return self.transmit_corked(socket, from, flags, to, control);
             }
-            let attempt = || match to {
-                Some(to) if socket.is_local() => {
-                    self.with_right(socket, to, |to| socket.send_datagram(from, flags, Some(to), control))
-                }
-                _ => socket.send_datagram(from, flags, to, control),
-            };
-            return match attempt() {
-                Err(Errno::EAGAIN) if may_wait(socket, flags) => self.until(socket.send_timeout.get(), attempt),
-                done => done,
-            };
+            return self.transmit_datagram(socket, from, flags, to, control);
         }
         if to.is_some_and(|to| !to.as_bytes().is_empty()) && !socket.is_inet() {
             let connected = socket.status() & status::CONNECTED != 0;
@@ -311,8 +315,29 @@ impl Process {
         }
     }
 
-    /// UDP with MSG_MORE: what is sent becomes one datagram, to where the first
-    /// part said, when a part comes without it (udp(7), UDP_CORK).
+    #[inline]
+    fn transmit_datagram<G: Gather + ?Sized>(
+        &self,
+        socket: &Socket,
+        from: &G,
+        flags: u32,
+        to: Option<&Address>,
+        control: &[u8],
+    ) -> Result<usize, Errno> {
+        let attempt = || match to {
+            Some(to) if socket.is_local() => {
+                self.with_right(socket, to, |to| socket.send_datagram(from, flags, Some(to), control))
+            }
+            _ => socket.send_datagram(from, flags, to, control),
+        };
+        match attempt() {
+            Err(Errno::EAGAIN) if may_wait(socket, flags) => self.until(socket.send_timeout.get(), attempt),
+            done => done,
+        }
+    }
+
+    /// UDP with MSG_MORE: what is sent becomes one datagram, to where and how the
+    /// first part said, when a part comes without it (udp(7), UDP_CORK).
     #[cold]
     fn transmit_corked<G: Gather + ?Sized>(
         &self,
@@ -322,33 +347,36 @@ impl Process {
         to: Option<&Address>,
         control: &[u8],
     ) -> Result<usize, Errno> {
-        let (mut data, to) = match socket.corked.take() {
+        let Corked { mut data, to, control } = match socket.corked.take() {
             Some(begun) => begun,
-            None => (Vec::new(), to.copied()),
+            None => {
+                let mut question = control.to_vec();
+                add_own(&mut question, ONLY_ASKED);
+                self.transmit_datagram::<[u8]>(socket, &[], flags, to, &question)?;
+                Corked { data: Vec::new(), to: to.copied(), control: control.to_vec() }
+            }
         };
         socket.held.set(false);
-        if data.len() + from.len() > socket.longest_datagram() {
+        if data.len() + from.len() > LONGEST_UDP {
             return Err(Errno::EMSGSIZE);
         }
         from.each(0..from.len(), |_, part| {
             data.extend_from_slice(part);
             Some(())
         });
-        if flags & MSG_MORE != 0 {
-            socket.check_destination(to.as_ref())?;
-            socket.held.set(true);
-            socket.corked.replace(Some((data, to)));
-            return Ok(from.len());
-        }
-        let attempt = || socket.send_datagram(&data[..], flags, to.as_ref(), control);
-        let sent = match attempt() {
-            Err(Errno::EAGAIN) if may_wait(socket, flags) => self.until(socket.send_timeout.get(), attempt),
-            done => done,
+        let sent = match flags & MSG_MORE {
+            0 => self.transmit_datagram(socket, &data[..], flags, to.as_ref(), &control),
+            _ => Err(Errno::EAGAIN),
         };
         if sent == Err(Errno::EAGAIN) {
-            data.truncate(data.len() - from.len());
+            if flags & MSG_MORE == 0 {
+                data.truncate(data.len() - from.len());
+            }
             socket.held.set(true);
-            socket.corked.replace(Some((data, to)));
+            socket.corked.replace(Some(Corked { data, to, control }));
+            if flags & MSG_MORE != 0 {
+                return Ok(from.len());
+            }
         }
         sent.map(|_| from.len())
     }

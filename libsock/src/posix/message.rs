@@ -5,7 +5,7 @@ use core::time::Duration;
 use strait_abi::{
     Address, Errno,
     control::items,
-    socket::{MSG_DONTWAIT, MSG_WAITFORONE},
+    socket::{MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_WAITFORONE},
 };
 
 use super::io::MAX_PARTS;
@@ -139,9 +139,11 @@ impl Process {
         if control.is_empty() {
             return self.transmit(&socket, bufs, flags, to, &[]);
         }
-        check(&socket, control)?;
-        // TCP has no use for control data.
-        let control = if socket.is_stream() && socket.is_inet() { &[] } else { control };
+        if socket.is_stream() && socket.is_inet() {
+            // Linux: who is not connected hears of that first.
+            socket.stream_room()?;
+        }
+        let kept = check(&socket, control)?;
         if socket.is_local() {
             let control = self.rights_out(control)?;
             let sent = self.transmit(&socket, bufs, flags, to, &control);
@@ -151,7 +153,8 @@ impl Process {
             }
             return sent;
         }
-        self.transmit(&socket, bufs, flags, to, control)
+        // TCP has no use for control data.
+        self.transmit(&socket, bufs, flags, to, if socket.is_stream() { &[] } else { &kept })
     }
 
     /// recvmsg(2): fills `bufs` one after the other, and `control`.
@@ -163,7 +166,8 @@ impl Process {
         let mut extra = Extra::default();
         let mut received = Received { bytes: 0, address: Address::EMPTY, control: 0, flags: 0 };
         received.bytes = self.receive(&socket, bufs, flags, Some(&mut received.address), Some(&mut extra))?;
-        received.flags = extra.flags;
+        // Linux gives that one back.
+        received.flags = extra.flags | flags & MSG_CMSG_CLOEXEC;
         if socket.is_local() {
             self.rights_in(&socket, &extra, control, flags, &mut received);
         } else {

@@ -53,6 +53,7 @@ impl Process {
     /// setsockopt(2).
     pub fn setsockopt(&self, fd: Fd, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
         let socket = self.socket_of(fd)?;
+        socket.reached.clear();
         match (level, name) {
             (SOL_SOCKET, SO_RCVTIMEO) => socket.receive_timeout.set(timeval(value)?),
             (SOL_SOCKET, SO_SNDTIMEO) => socket.send_timeout.set(timeval(value)?),

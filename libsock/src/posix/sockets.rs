@@ -7,7 +7,7 @@ use strait_abi::{
     address::AF_UNSPEC,
     net::{Reply, Request},
     session::status,
-    socket::{SHUT_RDWR, SHUT_WR, SOCK_CLOEXEC, SOCK_NONBLOCK},
+    socket::{SHUT_RDWR, SOCK_CLOEXEC, SOCK_NONBLOCK},
 };
 
 use crate::{
@@ -67,15 +67,15 @@ impl Process {
         if socket.is_local() {
             return self.bind_local(&socket, address);
         }
+        socket.reached.clear();
         socket.net.call(&Request::Bind { socket: socket.handle, address: address.as_bytes() }, |_| Ok(()))
     }
 
-    /// listen(2). A negative backlog counts as 0.
+    /// listen(2). A negative backlog counts as the greatest that there is
+    /// (Linux).
     pub fn listen(&self, fd: Fd, backlog: i32) -> Result<(), Errno> {
         let socket = self.socket_of(fd)?;
-        socket.net.call(&Request::Listen { socket: socket.handle, backlog: backlog.max(0) as u32 }, |_| Ok(()))?;
-        socket.listening.set(true);
-        Ok(())
+        socket.net.call(&Request::Listen { socket: socket.handle, backlog: backlog as u32 }, |_| Ok(()))
     }
 
     /// accept(2): the new descriptor and the peer's address.
@@ -92,7 +92,7 @@ impl Process {
         if !listener.is_connected_type() {
             return Err(Errno::EOPNOTSUPP);
         }
-        if !listener.listening.get() {
+        if !listener.is_listening() {
             return Err(Errno::EINVAL);
         }
         self.table().borrow_mut().check_free()?;
@@ -125,58 +125,48 @@ impl Process {
                 socket.net.call(&Request::Connect { socket: socket.handle, address: named.as_bytes() }, |_| Ok(()))
             })
         };
-        let result = match attempt() {
+        let first = match attempt() {
             // unix(7) on Linux: the queue of the listener is full.
             Err(Errno::EAGAIN) if socket.is_local() && socket.flags.may_wait() => {
                 self.until(socket.send_timeout.get(), attempt)
             }
             other => other,
         };
-        if begins && matches!(result, Ok(()) | Err(Errno::EINPROGRESS)) {
+        if begins && matches!(first, Ok(()) | Err(Errno::EINPROGRESS)) {
             socket.begin();
         }
-        match result {
-            Ok(()) => {
-                socket.connecting.set(false);
-                if socket.is_local() && !socket.is_connected_type() && socket.has_peer.get() {
-                    socket.purge();
+        let under_way = |result: &Result<(), Errno>| matches!(result, Err(Errno::EINPROGRESS | Errno::EALREADY));
+        let begun = under_way(&first) || socket.connecting.get();
+        let result = match first {
+            Err(e) if under_way(&first) && socket.flags.may_wait() => {
+                let over = || if socket.is_opening() { Err(Errno::EAGAIN) } else { Ok(()) };
+                match self.until(socket.send_timeout.get(), over) {
+                    // The server says what came of it.
+                    Ok(()) => attempt(),
+                    Err(Errno::EAGAIN) => Err(e),
+                    Err(other) => Err(other),
                 }
-                socket.has_peer.set(!disconnects);
-                Ok(())
             }
-            Err(e @ (Errno::EINPROGRESS | Errno::EALREADY)) => {
-                socket.connecting.set(true);
-                if !socket.flags.may_wait() {
-                    return Err(e);
-                }
-                self.wait_connected(&socket)
-            }
-            Err(e) => Err(e),
+            other => other,
+        };
+        if let Err(e) = result
+            && begun
+            && socket.is_new()
+            && socket.failure.get().is_none()
+        {
+            // For callbacks.
+            socket.failure.set(Some(e));
         }
-    }
-
-    fn wait_connected(&self, socket: &Socket) -> Result<(), Errno> {
-        let result = self.until(socket.send_timeout.get(), || {
-            let status = socket.status();
-            if status & status::ERR != 0 {
-                socket.check_error()?;
-            }
-            if status & status::CONNECTED != 0 {
-                Ok(())
-            } else if status & status::HUP != 0 {
-                // Failed, and somebody else took the error.
-                Err(Errno::ECONNABORTED)
-            } else {
-                Err(Errno::EAGAIN)
-            }
-        });
-        match result {
-            Err(Errno::EAGAIN) => Err(Errno::EINPROGRESS),
-            done => {
-                socket.connecting.set(false);
-                done
-            }
+        socket.connecting.set(under_way(&result));
+        socket.reached.clear();
+        let changes = result.is_ok() && socket.is_local() && !socket.is_connected_type() && socket.has_peer.get();
+        if changes || socket.is_inet() && socket.is_stream() && socket.is_new() {
+            socket.purge();
         }
+        if result.is_ok() {
+            socket.has_peer.set(!disconnects);
+        }
+        result
     }
 
     /// shutdown(2).
@@ -185,12 +175,7 @@ impl Process {
         if how > SHUT_RDWR {
             return Err(Errno::EINVAL);
         }
-        socket.net.call(&Request::Shutdown { socket: socket.handle, how }, |_| Ok(()))?;
-        if how != SHUT_WR && socket.is_inet() {
-            // It listens no more.
-            socket.listening.set(false);
-        }
-        Ok(())
+        socket.net.call(&Request::Shutdown { socket: socket.handle, how }, |_| Ok(()))
     }
 
     /// getsockname(2).

@@ -184,10 +184,3 @@ fn what_moved_is_told_and_the_error_stays() {
     assert_eq!(p.send(fd, b"x", 0), Err(Errno::ETIMEDOUT));
     assert_eq!(p.send(fd, b"x", 0), Err(Errno::EPIPE));
 }
-
-#[test]
-fn an_address_without_family_needs_a_port_too() {
-    let (_, p) = process();
-    let fd = p.socket(AF_INET, SOCK_DGRAM.into(), 0).unwrap();
-    assert_eq!(p.sendto(fd, b"x", 0, &crate::Address::from_bytes(&[0; 16]).unwrap()), Err(Errno::EINVAL));
-}

@@ -6,12 +6,14 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use strait_abi::{
     Address, Errno,
     address::{AF_INET, AF_INET6, AF_UNSPEC, decode_inet},
+    socket as c,
 };
 
 use super::{Endpoint, ip};
 use crate::{
     core::Core,
     link::{ETH_INDEX, LOOPBACK_INDEX, Links},
+    policy,
     socket::SocketId,
 };
 
@@ -24,25 +26,36 @@ pub fn is_6(core: &Core, id: SocketId) -> bool {
     core.sockets[id].domain == AF_INET6
 }
 
-/// The address in bytes that came with a datagram of a socket of `domain`: on one
-/// of AF_INET, AF_UNSPEC counts as that (Linux).
-#[inline]
-pub fn decode(domain: u16, bytes: &[u8]) -> Result<SocketAddr, Errno> {
-    match decode_inet(bytes) {
-        Err(Errno::EAFNOSUPPORT) => decode_unspecified(domain, bytes),
-        other => other,
+/// The address of a socket of `domain` in a client's bytes: EINVAL if it is too
+/// short for that, EAFNOSUPPORT if it is of another family (Linux looks in that
+/// order).
+fn decode(domain: u16, bytes: &[u8]) -> Result<SocketAddr, Errno> {
+    let least = if domain == AF_INET6 { 24 } else { 16 };
+    if bytes.len() < least {
+        return Err(Errno::EINVAL);
     }
+    if bytes[..2] == domain.to_ne_bytes() { decode_inet(bytes) } else { Err(Errno::EAFNOSUPPORT) }
 }
 
-#[cold]
-fn decode_unspecified(domain: u16, bytes: &[u8]) -> Result<SocketAddr, Errno> {
-    match bytes.first_chunk::<16>() {
-        Some(bytes) if domain == AF_INET && bytes[..2] == AF_UNSPEC.to_ne_bytes() => {
-            let mut bytes = *bytes;
-            bytes[..2].copy_from_slice(&AF_INET.to_ne_bytes());
-            decode_inet(&bytes)
-        }
-        _ => Err(Errno::EAFNOSUPPORT),
+/// [`decode`] on a socket of AF_INET, where AF_UNSPEC can stand for that.
+fn decode_unspecified(bytes: &[u8]) -> Result<SocketAddr, Errno> {
+    let mut bytes = *bytes.first_chunk::<16>().ok_or(Errno::EINVAL)?;
+    if bytes[..2] == AF_UNSPEC.to_ne_bytes() {
+        bytes[..2].copy_from_slice(&AF_INET.to_ne_bytes());
+    }
+    decode(AF_INET, &bytes)
+}
+
+/// The destination that comes with a datagram of a socket of `domain`. `None`
+/// if AF_UNSPEC stands for the peer.
+#[inline]
+pub fn decode_to_send(domain: u16, bytes: &[u8]) -> Result<Option<SocketAddr>, Errno> {
+    let family = bytes.first_chunk().map(|b| u16::from_ne_bytes(*b)).ok_or(Errno::EINVAL)?;
+    match (domain, family) {
+        (AF_INET, _) => decode_unspecified(bytes).map(Some),
+        (_, AF_UNSPEC) => Ok(None),
+        (_, AF_INET | AF_INET6) => decode(family, bytes).map(Some),
+        _ => Err(Errno::EINVAL),
     }
 }
 
@@ -89,38 +102,73 @@ pub fn destination6(domain: u16, endpoint: &Endpoint, address: SocketAddr) -> Re
     Ok(SocketAddr::new(ip, v6.port()))
 }
 
-/// The address that bind(2) of a socket means.
-pub fn to_bind(core: &Core, id: SocketId, endpoint: &Endpoint, address: &Address) -> Result<SocketAddr, Errno> {
-    let address = match address.to_inet() {
-        // Linux: AF_UNSPEC counts as AF_INET, for any address only.
-        Err(Errno::EAFNOSUPPORT) => decode(core.sockets[id].domain, address.as_bytes())
-            .ok()
-            .filter(|a| a.ip().is_unspecified())
-            .ok_or(Errno::EAFNOSUPPORT)?,
-        other => other?,
+/// The peer that connect(2) of a socket means, which its client may reach.
+pub fn to_connect(core: &Core, id: SocketId, endpoint: &Endpoint, address: &Address) -> Result<SocketAddr, Errno> {
+    let (socket, bytes) = (&core.sockets[id], address.as_bytes());
+    let dual = socket.domain == AF_INET6 && socket.kind == c::SOCK_DGRAM && !endpoint.only6;
+    let peer = match address.family() {
+        // Linux: a stream socket for both takes mapped addresses only.
+        Some(AF_INET) if dual => decode(AF_INET, bytes)?,
+        _ => decode(socket.domain, bytes)?,
     };
-    match address {
-        SocketAddr::V4(_) if !is_6(core, id) => Ok(address),
-        SocketAddr::V6(v6) if is_6(core, id) => {
-            let ip = *v6.ip();
-            if let Some(v4) = ip.to_ipv4_mapped() {
-                return if endpoint.only6 { Err(Errno::EINVAL) } else { Ok(SocketAddr::new(v4.into(), v6.port())) };
-            }
-            if ip::needs_scope(ip) {
-                // Linux: a link-local address says nothing without its link.
-                match v6.scope_id() {
-                    0 => return Err(Errno::EINVAL),
-                    ETH_INDEX | LOOPBACK_INDEX => {}
-                    _ => return Err(Errno::ENODEV),
-                }
-                if v6.scope_id() == LOOPBACK_INDEX && !ip.is_multicast() {
-                    return Err(Errno::EADDRNOTAVAIL);
-                }
-            }
-            Ok(SocketAddr::new(ip.into(), v6.port()))
-        }
-        _ => Err(Errno::EAFNOSUPPORT),
+    if let SocketAddr::V6(v6) = peer
+        && v6.ip().is_unicast_link_local()
+        && v6.scope_id() == 0
+        && socket.options.device == 0
+    {
+        // A link-local address says nothing without its link.
+        return Err(Errno::EINVAL);
     }
+    let peer = destination(socket.domain, endpoint, peer)?;
+    policy::may_connect(core, id, peer)?;
+    // One that is bound to an address of one version reaches no other.
+    match endpoint.local {
+        Some(l) if l.is_ipv4() != peer.is_ipv4() && !(l.ip().is_unspecified() && l.is_ipv6()) => {
+            Err(Errno::ENETUNREACH)
+        }
+        _ => Ok(peer),
+    }
+}
+
+/// The address that comes with bind(2), as it is written.
+pub fn decode_to_bind(core: &Core, id: SocketId, endpoint: &Endpoint, address: &Address) -> Result<SocketAddr, Errno> {
+    let (socket, bytes) = (&core.sockets[id], address.as_bytes());
+    if socket.domain != AF_INET6 {
+        let unspecified = address.family() == Some(AF_UNSPEC);
+        let address = decode_unspecified(bytes)?;
+        // Linux: AF_UNSPEC counts as AF_INET, for any address only.
+        return if unspecified && !address.ip().is_unspecified() { Err(Errno::EAFNOSUPPORT) } else { Ok(address) };
+    }
+    let address = decode(AF_INET6, bytes)?;
+    // Linux: a stream may have a group's address of IPv4 only.
+    let group = address.ip().is_multicast() && socket.kind == c::SOCK_STREAM;
+    if group || endpoint.only6 && is_mapped(address) { Err(Errno::EINVAL) } else { Ok(address) }
+}
+
+fn is_mapped(address: SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_some())
+}
+
+/// The address that bind(2) of a socket means; EADDRNOTAVAIL if it is not this
+/// host's.
+pub fn to_bind(core: &Core, id: SocketId, address: SocketAddr) -> Result<IpAddr, Errno> {
+    let ip = address.ip().to_canonical();
+    if let (SocketAddr::V6(v6), IpAddr::V6(ip)) = (address, ip)
+        && ip::needs_scope(ip)
+    {
+        // A link-local address says nothing without its link.
+        let device = core.sockets[id].options.device;
+        match (v6.scope_id(), device) {
+            (0, 0) => return Err(Errno::EINVAL),
+            (0, _) | (ETH_INDEX | LOOPBACK_INDEX, _) => {}
+            _ => return Err(Errno::ENODEV),
+        }
+        if v6.scope_id() == LOOPBACK_INDEX && !ip.is_multicast() {
+            return Err(Errno::EADDRNOTAVAIL);
+        }
+    }
+    let there = ip.is_unspecified() || core.links.is_local(ip) || is_group(&core.links, ip);
+    if there { Ok(ip) } else { Err(Errno::EADDRNOTAVAIL) }
 }
 
 /// Whether packets to an address go to many.

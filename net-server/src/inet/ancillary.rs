@@ -120,6 +120,12 @@ pub struct Wishes {
     pub ttl: Option<u8>,
     /// Type of service, or traffic class.
     pub tos: Option<u8>,
+    /// [`control::DONT_ROUTE`].
+    pub dont_route: bool,
+    /// [`control::ONLY_ASKED`].
+    pub only_asked: bool,
+    /// [`control::TOO_LONG`].
+    pub too_long: bool,
 }
 
 /// Reads the control data of a datagram to `target`. EINVAL for what is not to
@@ -168,6 +174,9 @@ pub fn wishes(links: &Links, bytes: &[u8], target: IpAddr) -> Result<Wishes, Err
             // version's.
             (c::SOL_SOCKET, c::SCM_RIGHTS | c::SCM_CREDENTIALS) => {}
             (c::SOL_SOCKET, _) => return Err(Errno::EINVAL),
+            (control::OWN_LEVEL, control::DONT_ROUTE) => wishes.dont_route = true,
+            (control::OWN_LEVEL, control::ONLY_ASKED) => wishes.only_asked = true,
+            (control::OWN_LEVEL, control::TOO_LONG) => wishes.too_long = true,
             _ => {}
         }
     }

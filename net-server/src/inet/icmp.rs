@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use smoltcp::wire::{Icmpv4DstUnreachable, Icmpv4Message, Icmpv4Packet, IpProtocol, Ipv4Packet};
 use strait_abi::Errno;
 
-use super::{Inet, checksum, ip::write_header4};
+use super::{Inet, checksum, ip::write_header4, udp};
 use crate::core::Core;
 
 const IP_HEADER: usize = 20;
@@ -78,7 +78,8 @@ pub fn report(
             // Only a connected socket learns of it (udp(7)).
             let shared = &inet.shared;
             let bindings = shared.ports.at(17, local.port());
-            let to = |id: usize| shared.endpoints[core.sockets[id].state].peer == Some(remote);
+            let to =
+                |id: usize| shared.endpoints[core.sockets[id].state].peer.is_some_and(|peer| udp::speaks(peer, remote));
             let id = bindings.iter().map(|b| b.id).find(|id| to(*id))?;
             core.set_error(id, errno);
         }

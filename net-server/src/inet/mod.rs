@@ -31,13 +31,13 @@ use smoltcp::{
 use strait_abi::{Address, Errno, address::AF_UNSPEC, session::status, socket as c};
 
 use self::{
-    addressing::{any, destination, is_6, is_group, to_bind},
+    addressing::{any, decode_to_bind, destination, is_6, is_group, to_bind, to_connect},
     fragment::Fragments,
     multicast::Multicast,
     options::{IpOptions, TcpOptions},
     ports::{Hold, Ports, Sharing},
     raw::Raw,
-    tcp::{Marks, Tcp},
+    tcp::{Marks, Phase, Tcp},
     udp::Udp,
 };
 use crate::{
@@ -49,16 +49,37 @@ use crate::{
     socket::{Options, SocketId},
 };
 
+/// How a socket has its port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Port {
+    None,
+    /// It is in the table of [`Ports`].
+    Bound,
+    /// A connection that came in by a listener, whose port it keeps.
+    Held(Hold),
+}
+
 /// The family's part of a socket.
 pub struct Endpoint {
-    /// bind(2), or what was chosen for it.
+    /// bind(2), or what was chosen for it. It may be the name of former times
+    /// (Linux shows it too), see `port`.
     local: Option<SocketAddr>,
+    /// How it has the port in `local`.
+    port: Port,
+    /// Address and port are what bind(2) said: they outlive what made them
+    /// necessary.
+    fixed: (bool, bool),
     /// connect(2).
     peer: Option<SocketAddr>,
-    /// `local` is what bind(2) said.
-    bound: bool,
-    /// TCP: its connection.
+    /// TCP: its connection. One that is over may be there for what is unread.
     connection: Option<usize>,
+    /// TCP: what connect(2) has told.
+    phase: Phase,
+    /// Receiving and sending are over: by shutdown(2) or, of a stream, by what
+    /// came.
+    shut: (bool, bool),
+    /// TCP: the peer's end came in order.
+    done: bool,
     ip: IpOptions,
     /// IPV6_UNICAST_HOPS.
     hops: u8,
@@ -67,12 +88,8 @@ pub struct Endpoint {
     /// Options for groups, once one was set.
     multicast: Option<Box<Multicast>>,
     tcp: TcpOptions,
-    /// TCP: a connection that came in by a listener, whose port it keeps.
-    hold: Option<Hold>,
     /// A raw socket or one for ICMP.
     raw: Option<Raw>,
-    /// UDP: shutdown(2), reading and writing.
-    shut: (bool, bool),
     /// It is in the family's list of sockets to look after at the turn's end.
     dirty: bool,
 }
@@ -81,17 +98,19 @@ impl Endpoint {
     fn new() -> Self {
         Self {
             local: None,
+            port: Port::None,
+            fixed: (false, false),
             peer: None,
-            bound: false,
             connection: None,
+            phase: Phase::default(),
+            shut: (false, false),
+            done: false,
             ip: IpOptions::default(),
             hops: 64,
             only6: false,
             multicast: None,
             tcp: TcpOptions::default(),
-            hold: None,
             raw: None,
-            shut: (false, false),
             dirty: false,
         }
     }
@@ -212,7 +231,7 @@ impl Inet {
 }
 
 impl Shared {
-    /// Binds `id` to `address`, whose port may be 0.
+    /// Binds `id`, which has no port, to `address`, whose port may be 0.
     fn bind(&mut self, core: &mut Core, id: SocketId, mut address: SocketAddr) -> Result<(), Errno> {
         let protocol = core.sockets[id].protocol;
         let port = match address.port() {
@@ -228,33 +247,93 @@ impl Shared {
         address.set_port(port);
         let only6 = self.endpoints[core.sockets[id].state].only6;
         self.ports.bind(protocol, address, id, Sharing::of(core, id), only6)?;
-        self.endpoints[core.sockets[id].state].local = Some(address);
+        let endpoint = &mut self.endpoints[core.sockets[id].state];
+        (endpoint.local, endpoint.port) = (Some(address), Port::Bound);
         Ok(())
     }
 
-    fn unbind(&mut self, core: &Core, id: SocketId) {
+    /// Gives a socket that has none a port of all addresses.
+    fn autobind(&mut self, core: &mut Core, id: SocketId) -> Result<(), Errno> {
+        match self.endpoints[core.sockets[id].state].port {
+            Port::None => self.bind(core, id, SocketAddr::new(any(core, id), 0)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the port from a socket; the name stays.
+    fn unbind(&mut self, core: &mut Core, id: SocketId) {
         let socket = &core.sockets[id];
-        let endpoint = &self.endpoints[socket.state];
-        match (endpoint.local, &endpoint.hold) {
-            (Some(local), Some(hold)) => self.ports.release(socket.protocol, local.port(), hold),
-            (Some(local), None) => self.ports.unbind(socket.protocol, local.port(), id),
-            _ => {}
+        let endpoint = &mut self.endpoints[socket.state];
+        let port = endpoint.local.map_or(0, |local| local.port());
+        match core::mem::replace(&mut endpoint.port, Port::None) {
+            Port::Held(hold) => self.ports.release(socket.protocol, port, &hold),
+            Port::Bound => self.ports.unbind(socket.protocol, port, id),
+            Port::None => {}
+        }
+        policy::return_ephemeral(core, id);
+    }
+
+    /// The socket has the address that packets to its peer come from, unless
+    /// bind(2) gave it one.
+    fn settle_address(&mut self, core: &Core, id: SocketId, source: IpAddr) {
+        let socket = &core.sockets[id];
+        let endpoint = &mut self.endpoints[socket.state];
+        if let Some(local) = endpoint.local.as_mut().filter(|local| local.ip().is_unspecified()) {
+            local.set_ip(source);
+            self.ports.set_address(socket.protocol, local.port(), id, source);
+        }
+    }
+
+    /// The association with a peer ends: what of the name bind(2) did not say
+    /// ends with it.
+    fn forget_name(&mut self, core: &mut Core, id: SocketId) {
+        let (any, protocol) = (any(core, id), core.sockets[id].protocol);
+        let endpoint = &mut self.endpoints[core.sockets[id].state];
+        let (address, port) = endpoint.fixed;
+        if !address && let Some(local) = &mut endpoint.local {
+            local.set_ip(any);
+            self.ports.set_address(protocol, local.port(), id, any);
+        }
+        if !port {
+            self.unbind(core, id);
         }
     }
 
     /// Whether a socket's options let its packets take this way (SO_DONTROUTE,
     /// SO_BINDTODEVICE).
     #[inline]
-    fn may_take(options: &Options, route: Route, target: IpAddr) -> Result<(), Errno> {
-        if !options.dont_route && options.device == 0 {
+    fn may_take(options: &Options, dont_route: bool, route: Route, target: IpAddr) -> Result<(), Errno> {
+        let dont_route = options.dont_route || dont_route;
+        if !dont_route && options.device == 0 {
             return Ok(());
         }
-        let beyond = options.dont_route && matches!(route, Route::Neighbor(hop) if hop != target);
+        let beyond = dont_route && matches!(route, Route::Neighbor(hop) if hop != target);
         let device = if route == Route::Loopback { LOOPBACK_INDEX } else { ETH_INDEX };
-        if beyond || !matches!(options.device, 0) && options.device != device {
+        if beyond || options.device != 0 && options.device != device {
             return Err(Errno::ENETUNREACH);
         }
         Ok(())
+    }
+
+    /// The way from an address of loopback: by no other interface (RFC 1122
+    /// 3.2.1.3), but to many by that one (Linux).
+    #[inline]
+    fn may_leave(source: IpAddr, route: Route, target: IpAddr) -> Result<Route, Errno> {
+        match target {
+            _ if route == Route::Loopback || !source.is_loopback() => Ok(route),
+            IpAddr::V4(target) if target.is_multicast() || target.is_broadcast() => Ok(Route::Loopback),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Source and way of what a socket, perhaps bound to an address, sends to
+    /// one that is no group's.
+    fn way(core: &Core, id: SocketId, bound: Option<IpAddr>, target: IpAddr) -> Result<(IpAddr, Route), Errno> {
+        let (source, route) = core.links.path_to(target)?;
+        let source = bound.unwrap_or(source);
+        let route = Self::may_leave(source, route, target)?;
+        Self::may_take(&core.sockets[id].options, false, route, target)?;
+        Ok((source, route))
     }
 
     /// Decides between sockets that share a port by SO_REUSEPORT.
@@ -312,87 +391,74 @@ impl Family for Inet {
     }
 
     fn bind(&mut self, core: &mut Core, id: SocketId, address: &Address) -> Result<(), Errno> {
-        let address = to_bind(core, id, self.endpoint(core, id), address)?;
+        let six = is_6(core, id);
         let raw = core.sockets[id].kind == c::SOCK_RAW;
-        let endpoint = self.endpoint(core, id);
-        if if raw { endpoint.peer.is_some() } else { endpoint.local.is_some() } {
-            return Err(Errno::EINVAL);
+        let address = decode_to_bind(core, id, self.endpoint(core, id), address)?;
+        // A raw socket has no port of its own.
+        let port = if raw { 0 } else { address.port() };
+        let may = |inet: &mut Self, core: &Core| {
+            policy::may_own(core, id, port)?;
+            let endpoint = inet.endpoint(core, id);
+            let busy = if raw { endpoint.peer.is_some() } else { endpoint.port != Port::None };
+            if busy { Err(Errno::EINVAL) } else { Ok(()) }
+        };
+        // Linux: of one version the address is looked at first, of the other
+        // last.
+        if six {
+            may(self, core)?;
         }
-        if Self::is_tcp(core, id) {
-            self.tcp.forget(&mut self.shared, core.now);
-        }
-        let ip = address.ip();
-        let group = is_group(&core.links, ip);
-        // Linux: a stream may have a group's address of one version only.
-        if group && ip.is_ipv6() && Self::is_tcp(core, id) {
-            return Err(Errno::EINVAL);
-        }
-        if !(ip.is_unspecified() || core.links.is_local(ip) || group) {
-            return Err(Errno::EADDRNOTAVAIL);
+        let ip = to_bind(core, id, address)?;
+        if !six {
+            may(self, core)?;
         }
         if raw {
-            self.endpoint(core, id).local = Some(SocketAddr::new(ip, 0));
+            let endpoint = self.endpoint(core, id);
+            (endpoint.local, endpoint.fixed) = (Some(SocketAddr::new(ip, 0)), (!ip.is_unspecified(), false));
             return Ok(());
         }
-        self.shared.bind(core, id, address)?;
-        self.endpoint(core, id).bound = true;
-        Ok(())
+        if Self::is_tcp(core, id) {
+            self.tcp.forget(&mut self.shared, core);
+        }
+        let bound = self.shared.bind(core, id, SocketAddr::new(ip, port));
+        let any = any(core, id);
+        let endpoint = self.endpoint(core, id);
+        match bound {
+            Ok(()) => (endpoint.fixed, endpoint.peer) = ((!ip.is_unspecified(), port != 0), None),
+            Err(_) => endpoint.local.iter_mut().for_each(|former| former.set_ip(any)),
+        }
+        bound
     }
 
     fn listen(&mut self, core: &mut Core, id: SocketId) -> Result<(), Errno> {
         if !Self::is_tcp(core, id) {
             return Err(Errno::EOPNOTSUPP);
         }
-        let endpoint = self.endpoint(core, id);
-        if endpoint.connection.is_some() {
-            return Err(Errno::EINVAL);
-        }
-        if endpoint.local.is_none() {
-            self.shared.bind(core, id, SocketAddr::new(any(core, id), 0))?;
-        }
-        let Some(local) = self.endpoint(core, id).local else { return Err(Errno::EINVAL) };
-        self.shared.ports.listen(c::IPPROTO_TCP as u16, local, id)?;
-        core.set_status(id, 0);
-        Ok(())
+        self.tcp.listen(&mut self.shared, core, id)
     }
 
     fn connect(&mut self, core: &mut Core, id: SocketId, address: &Address) -> Result<(), Errno> {
-        if address.family() == Some(AF_UNSPEC) {
+        if address.family().ok_or(Errno::EINVAL)? == AF_UNSPEC {
             if Self::is_tcp(core, id) {
-                self.tcp.disconnect(&mut self.shared, core, id);
+                self.tcp.dissolve(&mut self.shared, core, id);
+            } else {
+                udp::disconnect(&mut self.shared, core, id);
             }
-            self.endpoint(core, id).peer = None;
             return Ok(());
         }
-        let peer = address.to_inet()?;
-        let endpoint = &self.shared.endpoints[core.sockets[id].state];
-        let tcp = Self::is_tcp(core, id);
-        match peer {
-            // Linux: a stream socket for both takes mapped addresses only.
-            SocketAddr::V4(_) if is_6(core, id) && (tcp || endpoint.only6) => return Err(Errno::EAFNOSUPPORT),
-            // A link-local address says nothing without its link.
-            SocketAddr::V6(v6) if v6.scope_id() == 0 && v6.ip().is_unicast_link_local() && is_6(core, id) => {
-                return Err(Errno::EINVAL);
-            }
-            _ => {}
+        if Self::is_tcp(core, id) {
+            return self.tcp.connect(&mut self.shared, core, id, address);
         }
-        let peer = destination(core.sockets[id].domain, endpoint, peer)?;
-        // One that is bound to an address of one version reaches no other.
-        if matches!(endpoint.local, Some(l) if l.is_ipv4() != peer.is_ipv4() && !(l.ip().is_unspecified() && l.is_ipv6()))
-        {
-            return Err(Errno::ENETUNREACH);
+        if core.sockets[id].kind != c::SOCK_RAW {
+            self.shared.autobind(core, id).map_err(|_| Errno::EAGAIN)?;
         }
-        if tcp {
-            self.tcp.connect(&mut self.shared, core, id, peer)
-        } else {
-            udp::connect(&mut self.shared, core, id, peer)
-        }
+        let peer = to_connect(core, id, self.endpoint(core, id), address)?;
+        udp::connect(&mut self.shared, core, id, peer)
     }
 
     fn accepted(&mut self, core: &mut Core, id: SocketId) -> Address {
+        let peer = self.endpoint(core, id).peer;
         self.tcp.touch(&mut self.shared, core, id);
         self.tcp.settle_one(&mut self.shared, core, id);
-        let peer = self.endpoint(core, id).peer;
         peer.map_or(Address::EMPTY, |peer| ip::present(core.sockets[id].domain, peer).into())
     }
 
@@ -401,10 +467,11 @@ impl Family for Inet {
             return self.tcp.shutdown(&mut self.shared, core, id, read, write);
         }
         let endpoint = self.endpoint(core, id);
-        endpoint.peer.ok_or(Errno::ENOTCONN)?;
         endpoint.shut = (endpoint.shut.0 | read, endpoint.shut.1 | write);
+        let connected = endpoint.peer.is_some();
         udp::update_status(&self.shared, core, id);
-        Ok(())
+        // Linux: it counts none the less.
+        if connected { Ok(()) } else { Err(Errno::ENOTCONN) }
     }
 
     fn close(&mut self, core: &mut Core, id: SocketId) {
@@ -499,7 +566,7 @@ impl Family for Inet {
         self.tcp.send_urgent(&mut self.shared, core, id, bytes)
     }
 
-    fn receive_urgent(&mut self, core: &mut Core, id: SocketId, peek: bool) -> Result<u8, Errno> {
+    fn receive_urgent(&mut self, core: &mut Core, id: SocketId, peek: bool) -> Result<Option<u8>, Errno> {
         if !Self::is_tcp(core, id) {
             return Err(Errno::EOPNOTSUPP);
         }

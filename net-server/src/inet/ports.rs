@@ -67,10 +67,11 @@ impl Binding {
     }
 
     /// How well it fits what comes to `ip` that it takes: the very address
-    /// before all, a socket of that version before one for both.
+    /// before all, a socket of that version before one for both. Between the
+    /// two is place for more.
     #[inline]
     pub fn fit(&self, ip: IpAddr) -> u8 {
-        2 * u8::from(!self.address.is_unspecified()) + u8::from(self.address.is_ipv4() == ip.is_ipv4())
+        16 * u8::from(!self.address.is_unspecified()) + u8::from(self.address.is_ipv4() == ip.is_ipv4())
     }
 }
 
@@ -88,6 +89,19 @@ struct Port {
     /// As many entries as there are addresses and ways of sharing, not
     /// connections: each with their number.
     holds: Vec<(Hold, usize)>,
+}
+
+impl Port {
+    /// Whether somebody does not share the port with `own` (Linux:
+    /// inet_bind_conflict).
+    fn conflicts(&self, own: &Binding) -> bool {
+        let sharing = &own.sharing;
+        let by_socket = self.bindings.iter().any(|b| {
+            let shared = if b.listening { sharing.group(&b.sharing) } else { sharing.allows(&b.sharing) };
+            b.id != own.id && b.overlaps(own.address, own.only6) && !shared
+        });
+        by_socket || self.holds.iter().any(|(h, _)| own.takes(h.address) && !sharing.allows(&h.sharing))
+    }
 }
 
 /// The table, by protocol and port. Its keys are this host's own ports, so its hash need not be secret.
@@ -124,33 +138,23 @@ impl Ports {
         only6: bool,
     ) -> Result<(), Errno> {
         let own = Binding { address: local.ip(), id, sharing, listening: false, only6 };
-        if let Some(port) = self.0.get(&(protocol, local.port())) {
-            let by_socket = port.bindings.iter().any(|b| {
-                let shared = if b.listening { sharing.group(&b.sharing) } else { sharing.allows(&b.sharing) };
-                b.overlaps(local.ip(), only6) && !shared
-            });
-            let held = port.holds.iter().any(|(h, _)| own.takes(h.address) && !sharing.allows(&h.sharing));
-            if by_socket || held {
-                return Err(Errno::EADDRINUSE);
-            }
+        let port = self.0.entry((protocol, local.port())).or_default();
+        if port.conflicts(&own) {
+            return Err(Errno::EADDRINUSE);
         }
-        let bindings = &mut self.0.entry((protocol, local.port())).or_default().bindings;
-        bindings.push(own);
+        port.bindings.push(own);
         Ok(())
     }
 
-    /// The socket listens from now on. EADDRINUSE if another one does at an
-    /// overlapping address and does not share it.
+    /// The socket listens from now on. EADDRINUSE if what was allowed when it
+    /// was bound is so no more: another one listens, or connections came in.
     pub fn listen(&mut self, protocol: u16, local: SocketAddr, id: SocketId) -> Result<(), Errno> {
-        let bindings = &mut self.0.get_mut(&(protocol, local.port())).ok_or(Errno::EINVAL)?.bindings;
-        let own = *bindings.iter().find(|b| b.id == id).ok_or(Errno::EINVAL)?;
-        let other = |b: &Binding| b.id != id && b.listening && b.overlaps(local.ip(), own.only6);
-        if bindings.iter().any(|b| other(b) && !own.sharing.group(&b.sharing)) {
+        let port = self.0.get_mut(&(protocol, local.port())).ok_or(Errno::EINVAL)?;
+        let at = port.bindings.iter().position(|b| b.id == id).ok_or(Errno::EINVAL)?;
+        if port.conflicts(&port.bindings[at]) {
             return Err(Errno::EADDRINUSE);
         }
-        if let Some(own) = bindings.iter_mut().find(|b| b.id == id) {
-            own.listening = true;
-        }
+        port.bindings[at].listening = true;
         Ok(())
     }
 
@@ -172,8 +176,9 @@ impl Ports {
         }
     }
 
-    /// The address of a bound socket changed from all to one.
-    pub fn narrow(&mut self, protocol: u16, port: u16, id: SocketId, address: IpAddr) {
+    /// The address of a bound socket changed: connect(2) narrows all to one, and
+    /// its end widens it again.
+    pub fn set_address(&mut self, protocol: u16, port: u16, id: SocketId, address: IpAddr) {
         if let Some(own) = self.binding(protocol, port, id) {
             own.address = address;
         }

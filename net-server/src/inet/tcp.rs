@@ -13,6 +13,7 @@ mod held;
 mod input;
 mod options;
 mod settle;
+mod state;
 mod time_wait;
 mod urgent;
 
@@ -28,15 +29,16 @@ use smoltcp::{
     iface::{SocketHandle, SocketSet, SocketStorage},
     socket::tcp::{Socket, SocketBuffer},
 };
-use strait_abi::{Errno, heap, session::status, socket as c};
+use strait_abi::{Errno, heap, socket as c};
 
 use self::{device::Wire, handshake::Handshakes, held::Held, options::Watch, time_wait::TimeWait, urgent::Urgent};
 pub use self::{
     device::{LastSent, Marks, Probe},
     options::INFO_BYTES,
+    state::Phase,
 };
 use super::{
-    Endpoint, Shared, checksum, ip,
+    Endpoint, Port, Shared, checksum, ip,
     ports::{Hold, Sharing},
 };
 use crate::{core::Core, hash::Keyed, socket::SocketId};
@@ -103,8 +105,10 @@ struct Connection {
     /// Whose queue it comes to, as soon as it stands.
     listener: Option<SocketId>,
     connected: bool,
-    /// shutdown(2) for reading.
-    shut_read: bool,
+    /// Both sides opened it (RFC 9293 3.5).
+    crossed: bool,
+    /// It has come to its end; what is unread may still be there.
+    over: bool,
     /// The stream to the peer ends after what is in the tx ring.
     fin_wanted: bool,
     fin_sent: bool,
@@ -211,7 +215,8 @@ impl Tcp {
             tuple,
             listener: None,
             connected: false,
-            shut_read: false,
+            crossed: false,
+            over: false,
             fin_wanted: false,
             fin_sent: false,
             reset: false,
@@ -262,14 +267,14 @@ impl Tcp {
         oldest.map(|(_, index)| index)
     }
 
-    /// The connection is over. What is left of the socket stays until its
-    /// client closes it.
+    /// Nothing of the connection is needed any more. What is left of the socket
+    /// stays until its client closes it.
     fn end(&mut self, shared: &mut Shared, core: &mut Core, index: usize) {
+        self.finish(shared, core, index);
         let connection = self.connections.remove(index);
         self.timers.remove(&(connection.queued, index));
         core.counters.buffer_bytes -= 2 * BUFFER as u64;
         core.sessions[connection.session].connections -= 1;
-        self.by_tuple.remove(&connection.tuple);
         let Some(socket) = core.sockets.get(connection.socket) else { return };
         let (open, state) = (socket.open && connection.listener.is_none(), socket.state);
         if open {
@@ -283,153 +288,18 @@ impl Tcp {
 
     /// Forgets connections whose TIME-WAIT is over: they keep their port no
     /// longer.
-    pub fn forget(&mut self, shared: &mut Shared, now: u64) {
-        self.time_wait.expire(now, |port, hold| shared.ports.release(TCP, port, hold));
+    pub fn forget(&mut self, shared: &mut Shared, core: &Core) {
+        self.time_wait.expire(core.now, |port, hold| shared.ports.release(TCP, port, hold));
     }
 
     /// What a connection keeps of its port when its socket is gone.
     fn hold(shared: &Shared, core: &Core, id: SocketId, tuple: &Tuple) -> Option<Hold> {
         let socket = core.sockets.get(id)?;
         let own = || Hold { address: tuple.local.ip(), sharing: Sharing::of(core, id) };
-        Some(shared.endpoints[socket.state].hold.unwrap_or_else(own))
-    }
-
-    /// connect(2).
-    pub fn connect(
-        &mut self,
-        shared: &mut Shared,
-        core: &mut Core,
-        id: SocketId,
-        remote: SocketAddr,
-    ) -> Result<(), Errno> {
-        let endpoint = &shared.endpoints[core.sockets[id].state];
-        if let Some(index) = endpoint.connection {
-            return Err(if self.connections[index].connected { Errno::EISCONN } else { Errno::EALREADY });
-        }
-        if core.sockets[id].queue.is_some() || core.sockets[id].status & status::CONNECTED != 0 {
-            return Err(Errno::EISCONN);
-        }
-        if super::is_group(&core.links, remote.ip()) || remote.port() == 0 {
-            return Err(Errno::ENETUNREACH);
-        }
-        let bound = endpoint.local;
-        // Without a way there is none, wherever the socket is bound.
-        let source = core.links.source_for(remote.ip())?;
-        let source = bound.map(|local| local.ip()).filter(|ip| !ip.is_unspecified()).unwrap_or(source);
-        match bound {
-            Some(local) => shared.ports.narrow(TCP, local.port(), id, source),
-            // Linux: with a peer there is no such address any more, rather than a
-            // user of it.
-            None => shared.bind(core, id, SocketAddr::new(source, 0)).map_err(|e| match e {
-                Errno::EADDRINUSE => Errno::EADDRNOTAVAIL,
-                other => other,
-            })?,
-        }
-        let state = core.sockets[id].state;
-        let local = SocketAddr::new(source, shared.endpoints[state].local.map_or(0, |l| l.port()));
-        let tuple = Tuple { local, remote };
-        let first = self.first_number(&tuple, core.now);
-        let index = self.add(shared, core, id, tuple, first)?;
-        let endpoint = &mut shared.endpoints[state];
-        endpoint.local = Some(local);
-        endpoint.peer = Some(remote);
-        endpoint.connection = Some(index);
-        let connection = &mut self.connections[index];
-        connection.watch.set_limit(CONNECT_TIMEOUT);
-        let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
-        if tcp.connect(shared.interface.context(), remote, local).is_err() {
-            self.end(shared, core, index);
-            return Err(Errno::EADDRNOTAVAIL);
-        }
-        self.apply_options(shared, core, id);
-        let _ = core.take_error(id);
-        core.set_status(id, 0);
-        self.mark(index);
-        Err(Errno::EINPROGRESS)
-    }
-
-    /// shutdown(2).
-    pub fn shutdown(
-        &mut self,
-        shared: &mut Shared,
-        core: &mut Core,
-        id: SocketId,
-        read: bool,
-        write: bool,
-    ) -> Result<(), Errno> {
-        if core.sockets[id].queue.is_some() {
-            // Only the end of receiving means something to a listener.
-            if read {
-                self.disconnect(shared, core, id);
-            }
-            return Ok(());
-        }
-        let index = shared.endpoints[core.sockets[id].state].connection.ok_or(Errno::ENOTCONN)?;
-        let connection = &mut self.connections[index];
-        if !connection.connected {
-            self.disconnect(shared, core, id);
-            return Ok(());
-        }
-        connection.shut_read |= read;
-        connection.fin_wanted |= write;
-        self.mark(index);
-        self.settle_index(shared, core, index);
-        Ok(())
-    }
-
-    /// close(2).
-    pub fn close(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) {
-        if core.sockets[id].queue.is_some() {
-            // (Those that were complete are closed by the engine.)
-            self.handshakes.forget(id);
-        }
-        let state = core.sockets[id].state;
-        let Some(index) = shared.endpoints[state].connection else {
-            shared.unbind(core, id);
-            shared.endpoints.remove(state);
-            core.remove(id);
-            return;
-        };
-        let unread = match core.rings(id) {
-            Some((rings, arena, _)) => rings.rx.reclaim(arena).is_err() || rings.rx.used() > 0,
-            None => false,
-        };
-        let linger = core.sockets[id].options.linger;
-        let connection = &mut self.connections[index];
-        let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
-        // Unread data is lost, which the peer must learn (RFC 2525 2.17).
-        if !connection.connected || unread || tcp.can_recv() || linger == (true, 0) {
-            self.abort(shared, core, index);
-            return;
-        }
-        connection.watch.set_limit(ORPHAN_TIMEOUT);
-        connection.fin_wanted = true;
-        self.mark(index);
-        self.settle_index(shared, core, index);
-    }
-
-    /// Ends whatever the socket does, and it is as new (Linux: tcp_disconnect):
-    /// connect(2) with AF_UNSPEC, and shutdown(2) of a listener or of a
-    /// connection that does not stand yet. A name that bind(2) gave it stays.
-    pub fn disconnect(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) {
-        if core.sockets[id].queue.is_some() {
-            self.unlisten(shared, core, id);
-        }
-        let state = core.sockets[id].state;
-        if let Some(index) = shared.endpoints[state].connection {
-            self.abort(shared, core, index);
-        }
-        if !shared.endpoints[state].bound {
-            shared.unbind(core, id);
-            shared.endpoints[state].local = None;
-            shared.endpoints[state].hold = None;
-        }
-        shared.endpoints[state].peer = None;
-        if let Some((rings, arena, _)) = core.rings(id) {
-            rings.tx.consume(u32::MAX, arena);
-        }
-        core.take_error(id);
-        core.set_status(id, status::OUT | status::HUP);
+        Some(match shared.endpoints[socket.state].port {
+            Port::Held(hold) => hold,
+            _ => own(),
+        })
     }
 
     /// Ends a listener: those that it has not accepted are reset.
@@ -454,20 +324,35 @@ impl Tcp {
         let tcp = connection.tcp();
         tcp.abort();
         while tcp.recv(|bytes| (bytes.len(), bytes.len())).is_ok_and(|n| n > 0) {}
+        // The stream has no end that came in order.
+        shared.endpoints[core.sockets[id].state].done = false;
         core.set_error(id, Errno::ECONNRESET);
         self.settle_index(shared, core, index);
     }
 
     /// Ends a connection with a RST.
     fn abort(&mut self, shared: &mut Shared, core: &mut Core, index: usize) {
-        self.connections[index].tcp().abort();
-        self.transmit(shared, core, index);
+        if !self.connections[index].over {
+            self.connections[index].tcp().abort();
+            self.transmit(shared, core, index);
+        }
         self.end(shared, core, index);
     }
 
-    /// Whether getpeername(2) has an answer.
-    pub fn is_connected(&self, endpoint: &Endpoint) -> bool {
-        endpoint.connection.is_some_and(|i| self.connections[i].connected)
+    /// The connection has come to its end (Linux: tcp_done): it takes no more
+    /// segments, and gives back a port that bind(2) did not name.
+    fn finish(&mut self, shared: &mut Shared, core: &mut Core, index: usize) {
+        let connection = &mut self.connections[index];
+        if core::mem::replace(&mut connection.over, true) {
+            return;
+        }
+        self.by_tuple.remove(&connection.tuple);
+        let Some(socket) = core.sockets.get(connection.socket) else { return };
+        let endpoint = &mut shared.endpoints[socket.state];
+        endpoint.shut = (true, true);
+        if !endpoint.fixed.1 {
+            shared.unbind(core, connection.socket);
+        }
     }
 
     /// The client moved data in the rings.

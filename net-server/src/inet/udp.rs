@@ -15,9 +15,10 @@ use strait_ring::Misbehaved;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
-    Shared,
-    addressing::decode,
-    ancillary, any, checksum, destination, icmp, icmp6,
+    Port, Shared,
+    addressing::decode_to_send,
+    ancillary::{self, Wishes},
+    checksum, destination, icmp, icmp6,
     ip::{self, V4_HEADER, V6_HEADER},
     is_group,
     ports::spread,
@@ -28,12 +29,18 @@ use crate::{core::Core, policy, socket::SocketId};
 const UDP: u16 = c::IPPROTO_UDP as u16;
 const UDP_HEADER: usize = 8;
 /// Bytes of a record with the longest datagram.
-const MAX_RECORD: u32 = 65_527 + 64 + ancillary::MOST as u32;
+const MAX_RECORD: u32 = 65_535 + 64 + ancillary::MOST as u32;
 /// Datagrams that one socket may send in one turn.
 const BURST: usize = 64;
 
-/// How well a socket that is connected to the sender fits.
-const PEER: u8 = 4;
+/// How much better a socket fits that is connected to the sender.
+const PEER: u8 = 32;
+
+/// Whether `from` is the peer of a socket: one without port is any port (Linux:
+/// compute_score).
+pub fn speaks(peer: SocketAddr, from: SocketAddr) -> bool {
+    peer == from || peer.port() == 0 && peer.ip() == from.ip()
+}
 
 /// Sockets to look after at the end of the turn.
 #[derive(Default)]
@@ -55,34 +62,46 @@ pub fn grant(core: &mut Core, id: SocketId) -> bool {
 
 /// connect(2) on a datagram socket: only what it sends to and hears from.
 pub fn connect(shared: &mut Shared, core: &mut Core, id: SocketId, peer: SocketAddr) -> Result<(), Errno> {
-    let source = if peer.ip().is_multicast() {
-        shared.endpoints[core.sockets[id].state].path_to_group(&core.links, peer.ip())?.0
-    } else {
-        core.links.source_for(peer.ip())?
+    let (state, ip) = (core.sockets[id].state, peer.ip());
+    let endpoint = &shared.endpoints[state];
+    let bound = endpoint.local.map(|l| l.ip()).filter(|ip| !ip.is_unspecified() && !is_group(&core.links, *ip));
+    let source = match ip.is_multicast() {
+        true => endpoint.path_to_group(&core.links, ip)?.0,
+        false => Shared::way(core, id, bound, ip)?.0,
     };
-    if matches!(peer.ip(), IpAddr::V4(a) if core.links.is_broadcast(a)) && !core.sockets[id].options.broadcast {
+    if matches!(ip, IpAddr::V4(a) if core.links.is_broadcast(a)) && !core.sockets[id].options.broadcast {
         return Err(Errno::EACCES);
     }
-    let state = core.sockets[id].state;
-    match shared.endpoints[state].local {
-        None if core.sockets[id].kind == c::SOCK_RAW => {
-            shared.endpoints[state].local = Some(SocketAddr::new(source, 0))
-        }
-        None => shared.bind(core, id, SocketAddr::new(source, 0))?,
-        Some(local) if local.ip().is_unspecified() => {
-            shared.ports.narrow(core.sockets[id].protocol, local.port(), id, source);
-            shared.endpoints[state].local = Some(SocketAddr::new(source, local.port()));
-        }
-        Some(_) => {}
+    if core.sockets[id].kind == c::SOCK_RAW && endpoint.local.is_none() {
+        shared.endpoints[state].local = Some(SocketAddr::new(source, 0));
     }
+    shared.settle_address(core, id, source);
     shared.endpoints[state].peer = Some(peer);
+    update_status(shared, core, id);
     Ok(())
 }
 
-/// Publishes the status that follows from shutdown(2).
+/// connect(2) with AF_UNSPEC (Linux: __udp_disconnect).
+pub fn disconnect(shared: &mut Shared, core: &mut Core, id: SocketId) {
+    core.sockets[id].options.device = 0;
+    shared.share(core, id);
+    shared.forget_name(core, id);
+    let endpoint = &mut shared.endpoints[core.sockets[id].state];
+    endpoint.peer = None;
+    if endpoint.port == Port::None
+        && let Some(local) = &mut endpoint.local
+    {
+        local.set_port(0);
+    }
+    update_status(shared, core, id);
+}
+
+/// Publishes the status that follows from connect(2) and shutdown(2).
 pub fn update_status(shared: &Shared, core: &mut Core, id: SocketId) {
-    let (read, write) = shared.endpoints[core.sockets[id].state].shut;
+    let endpoint = &shared.endpoints[core.sockets[id].state];
+    let (read, write) = endpoint.shut;
     let mut word = status::OUT;
+    word |= if endpoint.peer.is_some() { status::CONNECTED } else { 0 };
     word |= if read { status::IN | status::RDHUP } else { 0 };
     word |= if write { status::WRSHUT } else { 0 };
     word |= if read && write { status::HUP } else { 0 };
@@ -125,10 +144,11 @@ impl Udp {
             {
                 return None;
             }
+            let fit = binding.fit(target) + if socket.options.device != 0 { 2 } else { 0 };
             match endpoint.peer {
-                Some(peer) if peer != from => None,
-                Some(_) => Some(PEER),
-                None => Some(binding.fit(target)),
+                Some(peer) if !speaks(peer, from) => None,
+                Some(peer) => Some(fit + PEER + u8::from(peer.port() != 0)),
+                None => Some(fit),
             }
         };
         let bindings = shared.ports.at(UDP, to.port());
@@ -181,19 +201,20 @@ impl Udp {
                 continue;
             }
             let before = core.rings(id).map(|(rings, ..)| rings.tx.head());
-            let stopped = self.transmit(shared, core, id);
+            let left = self.transmit(shared, core, id);
             if grant(core, id) {
                 core.event(id);
             }
-            if stopped {
+            if left != Left::Nothing {
                 // Those that could send nothing come first the next time.
                 let sent = core.rings(id).map(|(rings, ..)| rings.tx.head()) != before;
                 let endpoint = &mut shared.endpoints[core.sockets[id].state];
                 if !core::mem::replace(&mut endpoint.dirty, true) {
                     if sent { self.served.push(id) } else { self.dirty.push(id) }
                 }
-                // For want of a buffer it goes on when one comes back.
-                more |= core.links.room();
+                // For want of a buffer it goes on when one comes back, or when
+                // what this host sent to itself has arrived.
+                more |= left == Left::Some;
             }
         }
         self.turn.clear();
@@ -202,20 +223,24 @@ impl Udp {
     }
 
     /// Sends the datagrams in the tx ring, and tells what became of the last. One
-    /// for which there is no buffer goes out later.
+    /// for which there is no buffer goes out later. Without a datagram the socket
+    /// only gets its port (Linux: inet_send_prepare).
     pub fn send(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) -> Result<(), Errno> {
         // Room for the next one is granted at the end of the turn.
         self.touch(shared, core, id);
+        if core.sockets[id].kind != c::SOCK_RAW && shared.autobind(core, id).is_err() {
+            discard(core, id);
+            return Err(Errno::EAGAIN);
+        }
         let mut result = Ok(());
-        for n in 0..BURST {
-            let step = match send_next(shared, core, id) {
-                // A turn came before the call.
-                Step::Empty if n == 0 => return core.take_error(id).map_or(Ok(()), Err),
-                Step::Unbound => {
-                    shared.bind(core, id, SocketAddr::new(any(core, id), 0))?;
-                    continue;
+        for turn in 0..BURST {
+            let step = match send_next(shared, core, id, true) {
+                // It was taken before the call came.
+                Step::Empty if turn == 0 => return core.take_error(id).map_or(Ok(()), Err),
+                Step::Empty | Step::NoBuffer | Step::Unbound => break,
+                Step::Pending => {
+                    return core.take_error(id).map_or(Ok(()), Err);
                 }
-                Step::Empty | Step::NoBuffer => break,
                 Step::Misbehaved(error) => {
                     core.punish(id, error);
                     return Err(Errno::EPROTO);
@@ -231,34 +256,50 @@ impl Udp {
         result
     }
 
-    /// Sends the datagrams in the tx ring. Returns whether some are left.
-    pub fn transmit(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) -> bool {
+    /// Sends the datagrams in the tx ring. Returns what is left.
+    pub fn transmit(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) -> Left {
         for _ in 0..BURST {
             if !core.spend(core.sockets[id].session, 1) {
-                return core.rings(id).is_some_and(|(rings, ..)| rings.tx.available() != Ok(0));
+                let waits = core.rings(id).is_some_and(|(rings, ..)| rings.tx.available() != Ok(0));
+                return if waits { Left::Some } else { Left::Nothing };
             }
-            match send_next(shared, core, id) {
-                Step::Sent => {}
-                Step::Empty => return false,
-                Step::NoBuffer => return true,
+            match send_next(shared, core, id, false) {
+                Step::Sent | Step::Pending => {}
+                Step::Empty => return Left::Nothing,
+                Step::NoBuffer => return Left::NoBuffer,
                 Step::Failed(errno) => core.set_error(id, errno),
                 Step::Misbehaved(error) => {
                     core.punish(id, error);
-                    return false;
+                    return Left::Nothing;
                 }
                 Step::Unbound => {
-                    if let Err(errno) = shared.bind(core, id, SocketAddr::new(any(core, id), 0)) {
+                    if let Err(errno) = shared.autobind(core, id) {
                         // All ports are in use: what waits is lost.
-                        if let Some((rings, arena, _)) = core.rings(id) {
-                            rings.tx.consume(u32::MAX, arena);
-                        }
+                        discard(core, id);
                         core.set_error(id, errno);
-                        return false;
+                        return Left::Nothing;
                     }
                 }
             }
         }
-        true
+        Left::Some
+    }
+}
+
+/// What is left in a ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    Nothing,
+    /// Others have their turn first.
+    Some,
+    /// There is no buffer for it.
+    NoBuffer,
+}
+
+/// Throws away what waits to be sent.
+fn discard(core: &mut Core, id: SocketId) {
+    if let Some((rings, arena, _)) = core.rings(id) {
+        rings.tx.consume(u32::MAX, arena);
     }
 }
 
@@ -269,6 +310,8 @@ enum Step {
     Sent,
     /// It was taken, and its error becomes SO_ERROR.
     Failed(Errno),
+    /// It was taken, and the call gets the error that was pending.
+    Pending,
     /// It stays: there is no buffer for it.
     NoBuffer,
     /// It stays: the socket has no port yet.
@@ -280,8 +323,10 @@ enum Step {
 /// Header and address of a record at most.
 const HEAD: usize = RecordHeader::BYTES + INET_LEN.next_multiple_of(8);
 
-/// Sends the first record of the ring.
-fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
+/// Sends the first record of the ring. If `called`, the last one is that of a
+/// call, which gets what is wrong with the socket as well (Linux:
+/// sock_alloc_send_pskb).
+fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId, called: bool) -> Step {
     let Core { now, links, sockets, sessions, .. } = core;
     let Some(socket) = sockets.get_mut(id) else { return Step::Empty };
     let Some(rings) = socket.rings.as_deref_mut() else { return Step::Empty };
@@ -290,14 +335,11 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
         Ok(n) => n,
         Err(error) => return Step::Misbehaved(error),
     };
-    if !links.room() {
-        return Step::NoBuffer;
-    }
     let endpoint = &shared.endpoints[socket.state];
     let local = match endpoint.local {
-        Some(local) => local,
+        Some(local) if endpoint.port != Port::None || socket.kind == c::SOCK_RAW => local,
         None if socket.kind == c::SOCK_RAW => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
-        None => return Step::Unbound,
+        _ => return Step::Unbound,
     };
     let session = &mut sessions[socket.session];
     let arena = &mut session.arena;
@@ -313,52 +355,68 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
         return Step::Misbehaved(Misbehaved);
     };
     let name = &head[RecordHeader::BYTES..][..usize::from(record.address).min(INET_LEN)];
+    let mut pending = false;
     let result = (|| {
-        let to = if name.is_empty() {
-            endpoint.peer.ok_or(Errno::EDESTADDRREQ)?
-        } else {
-            let to = destination(socket.domain, endpoint, decode(socket.domain, name)?)?;
-            policy::may_send(&session.policy, socket.protocol, to)?;
-            to
+        let mut wishes = Wishes::default();
+        let to = match if name.is_empty() { None } else { decode_to_send(socket.domain, name)? } {
+            Some(to) if to.port() == 0 && endpoint.raw.is_none() => return Err(Errno::EINVAL),
+            Some(to) => {
+                let to = destination(socket.domain, endpoint, to)?;
+                policy::may_send(&session.policy, socket.protocol, to)?;
+                to
+            }
+            None => endpoint.peer.ok_or(Errno::EDESTADDRREQ)?,
         };
         let (target, port) = (to.ip(), to.port());
-        if port == 0 && endpoint.raw.is_none() {
-            return Err(Errno::EINVAL);
+        if record.control != 0 {
+            let mut control = [0; ancillary::MOST];
+            let control = control.get_mut(..record.control.into()).ok_or(Errno::EINVAL)?;
+            // The record was checked to lie in the ring.
+            let _ = rings.tx.copy(record.control_offset(), control);
+            wishes = ancillary::wishes(links, control, target)?;
         }
-        let (header, mut hops, mut tos) = if target.is_ipv4() {
+        let (header, mut hops, tos) = if target.is_ipv4() {
             (V4_HEADER, endpoint.ip.ttl, endpoint.ip.tos)
         } else {
             (V6_HEADER, endpoint.hops, endpoint.ip.class)
         };
-        let (source, route) = if target.is_multicast() {
+        let (natural, route) = if target.is_multicast() {
             let (source, route, few) = endpoint.path_to_group(links, target)?;
             hops = few;
             (source, route)
         } else {
             links.path_to(target)?
         };
-        Shared::may_take(&socket.options, route, target)?;
-        if matches!(target, IpAddr::V4(t) if links.is_broadcast(t)) && !socket.options.broadcast {
-            return Err(Errno::EACCES);
-        }
         let source = match local.ip() {
-            ip if ip == source || ip.is_unspecified() || is_group(links, ip) => source,
+            _ if wishes.source.is_some() => wishes.source.unwrap_or(natural),
+            ip if ip == natural || ip.is_unspecified() || is_group(links, ip) => natural,
             ip if ip.is_ipv4() == target.is_ipv4() => ip,
             // Bound to an address of one version it reaches no other.
             _ => return Err(Errno::ENETUNREACH),
         };
-        let mut source = source;
-        if record.control != 0 {
-            let mut control = [0; ancillary::MOST];
-            let control = control.get_mut(..record.control.into()).ok_or(Errno::EINVAL)?;
-            // The record was checked to lie in the ring.
-            let _ = rings.tx.copy(record.control_offset(), control);
-            let wishes = ancillary::wishes(links, control, target)?;
-            source = wishes.source.unwrap_or(source);
-            hops = wishes.ttl.unwrap_or(hops);
-            tos = wishes.tos.unwrap_or(tos);
+        let route = Shared::may_leave(source, route, target)?;
+        let (hops, tos) = (wishes.ttl.unwrap_or(hops), wishes.tos.unwrap_or(tos));
+        Shared::may_take(&socket.options, wishes.dont_route, route, target)?;
+        if matches!(target, IpAddr::V4(t) if links.is_broadcast(t)) && !socket.options.broadcast {
+            return Err(Errno::EACCES);
         }
         let (data, offset) = (record.data as usize, record.data_offset());
+        let carries = usize::from(u16::MAX) - UDP_HEADER - if header == V4_HEADER { header } else { 0 };
+        if wishes.too_long || endpoint.raw.is_none() && data > carries {
+            return Err(Errno::EMSGSIZE);
+        }
+        if called && total == available {
+            if let Some(errno) = socket.error {
+                pending = true;
+                return Err(errno);
+            }
+            if endpoint.shut.1 {
+                return Err(Errno::EPIPE);
+            }
+        }
+        if wishes.only_asked {
+            return Ok(());
+        }
         if let Some(raw) = &endpoint.raw {
             let mut begin = [0; V4_HEADER];
             let n = begin.len().min(data);
@@ -394,7 +452,11 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId) -> Step {
         Err(Errno::ENOBUFS) => return Step::NoBuffer,
         _ => rings.tx.consume(total, arena),
     }
-    result.map_or_else(Step::Failed, |()| Step::Sent)
+    match result {
+        Ok(()) => Step::Sent,
+        Err(_) if pending => Step::Pending,
+        Err(errno) => Step::Failed(errno),
+    }
 }
 
 /// Puts a datagram into the client's ring; it is lost if there is no room.

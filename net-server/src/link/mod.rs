@@ -302,15 +302,6 @@ impl Links {
         self.schedule();
     }
 
-    /// The address that packets to `destination` come from; ENETUNREACH if
-    /// there is no way to it.
-    pub fn source_for(&self, destination: IpAddr) -> Result<IpAddr, Errno> {
-        match destination {
-            IpAddr::V4(d) => self.path(d).map(|(source, _)| source.into()),
-            IpAddr::V6(d) => self.path6(d).map(|(source, _)| source.into()),
-        }
-    }
-
     /// [`path`](Self::path) for either version.
     #[inline]
     pub fn path_to(&self, destination: IpAddr) -> Result<(IpAddr, Route), Errno> {

@@ -39,7 +39,8 @@ impl Links {
     /// ENOBUFS, and `write` not called, if there is no buffer.
     #[inline]
     pub fn emit<R>(&mut self, now: u64, len: usize, write: impl FnOnce(&mut [u8]) -> R) -> Result<R, Errno> {
-        let (frame, (result, destination)) = self.fill(len, |packet| (write(packet), destination_of(packet)))?;
+        let filled = self.fill(len, |packet| (write(packet), destination_of(packet)));
+        let (frame, (result, destination)) = filled.inspect_err(|_| self.counters.tx_dropped += 1)?;
         let route = destination.and_then(|d| match d {
             IpAddr::V4(d) => self.route(d).ok(),
             IpAddr::V6(d) => self.route6(d).ok(),
@@ -108,7 +109,6 @@ impl Links {
         }
         let fragments = Fragments::new(&packet, self.tx.mtu).ok_or(Errno::EMSGSIZE)?;
         if !self.tx.room_for(fragments.len()) {
-            self.counters.tx_dropped += 1;
             self.starved = true;
             return Err(Errno::ENOBUFS);
         }
@@ -155,7 +155,7 @@ impl Links {
             return Err(Errno::EMSGSIZE);
         }
         let Some(frame) = self.tx.alloc(ETH_HEADER + len) else {
-            self.counters.tx_dropped += 1;
+            self.starved = true;
             return Err(Errno::ENOBUFS);
         };
         let bytes = self.tx.bytes(&frame).ok_or(Errno::ENOBUFS)?;

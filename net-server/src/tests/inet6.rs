@@ -180,7 +180,8 @@ fn addresses_that_do_not_fit() {
         w.set_int(&only, c::IPPROTO_IPV6, c::IPV6_V6ONLY, 1).unwrap();
         assert_eq!(w.set_int(&four, c::IPPROTO_IPV6, c::IPV6_V6ONLY, 1), Err(Errno::ENOPROTOOPT));
         assert_eq!(w.bind(&four, "[::1]:9"), Err(Errno::EAFNOSUPPORT));
-        assert_eq!(w.bind(&six, "127.0.0.1:9"), Err(Errno::EAFNOSUPPORT));
+        // (That is too short for one of its own.)
+        assert_eq!(w.bind(&six, "127.0.0.1:9"), Err(Errno::EINVAL));
         assert_eq!(w.bind(&only, "[::ffff:127.0.0.1]:9"), Err(Errno::EINVAL));
         assert_eq!(w.bind(&six, "[2001:db8::1]:9"), Err(Errno::EADDRNOTAVAIL));
         assert_eq!(w.bind(&six, "[fe80::1]:9"), Err(Errno::EINVAL));
@@ -191,6 +192,7 @@ fn addresses_that_do_not_fit() {
         assert_eq!(w.connect(&six, "[2001:db8::1]:9"), Err(Errno::ENETUNREACH));
         assert_eq!(w.connect(&six, "[fe80::1]:9"), Err(Errno::EINVAL));
         // Too late.
+        let six = w.socket6(kind);
         w.bind(&six, "[::1]:9").unwrap();
         assert_eq!(w.set_int(&six, c::IPPROTO_IPV6, c::IPV6_V6ONLY, 1), Err(Errno::EINVAL));
         assert_eq!(w.connect(&six, "[::ffff:127.0.0.1]:9"), Err(Errno::ENETUNREACH));
@@ -216,7 +218,9 @@ fn no_family_ends_a_connection() {
     assert_eq!(w.connect(&client, "[::1]:80"), Err(Errno::EINPROGRESS));
     let (server, _) = accept(&mut w, &listener);
     assert!(w.call(&none).is_ok());
-    assert_eq!((w.peer_of(&client), w.local(&client)), (Err(Errno::ENOTCONN), "[::]:0".to_string()));
+    assert_eq!(w.peer_of(&client), Err(Errno::ENOTCONN));
+    // As Linux: the port is shown still, but is its own no more.
+    assert!(w.local(&client).starts_with("[::]:"));
     w.until(100, |w| w.status(server.handle) & status::ERR != 0);
     assert_eq!(w.error(&server), Some(Errno::ECONNRESET));
     assert_eq!(w.connect(&client, "[::ffff:127.0.0.1]:81"), Err(Errno::EINPROGRESS));
@@ -240,11 +244,14 @@ fn no_family_counts_as_ipv4() {
     let (mut s, six) = (w.socket(c::SOCK_DGRAM), w.socket6(c::SOCK_DGRAM));
     let mut any = [0; 16];
     any[2..4].copy_from_slice(&7u16.to_be_bytes());
+    let mut long = [0; 28];
+    long[..16].copy_from_slice(&any);
     let mut other = any;
     other[4..8].copy_from_slice(&[127, 0, 0, 1]);
     for (socket, address, result) in [
         (s.handle, &other[..], Err(Errno::EAFNOSUPPORT)),
-        (six.handle, &any[..], Err(Errno::EAFNOSUPPORT)),
+        (six.handle, &any[..], Err(Errno::EINVAL)),
+        (six.handle, &long[..], Err(Errno::EAFNOSUPPORT)),
         (s.handle, &any[..], Ok(())),
     ] {
         assert_eq!(w.call(&Request::Bind { socket, address }).map(|_| ()), result);

@@ -165,6 +165,8 @@ fn connect_out_and_what_can_go_wrong() {
     let (_, peer) = w.call(&Request::PeerAddress { socket: s }).unwrap();
     assert_eq!(Address::from_bytes(&peer).unwrap().to_inet(), Ok(peer_addr(80)));
     let address = Address::from(peer_addr(80));
+    // Who asks once more is told that it stands, and then that it stood.
+    assert!(w.call(&Request::Connect { socket: s, address: address.as_bytes() }).is_ok());
     assert_eq!(w.call(&Request::Connect { socket: s, address: address.as_bytes() }), Err(Errno::EISCONN));
     // Reset by the peer.
     w.peer.sockets.get_mut::<Socket>(h).abort();

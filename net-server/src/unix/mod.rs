@@ -328,8 +328,8 @@ impl Family for Unix {
         self.announce_urgent(core, id, bytes)
     }
 
-    fn receive_urgent(&mut self, core: &mut Core, id: SocketId, peek: bool) -> Result<u8, Errno> {
-        self.take_urgent(core, id, peek)
+    fn receive_urgent(&mut self, core: &mut Core, id: SocketId, peek: bool) -> Result<Option<u8>, Errno> {
+        self.take_urgent(core, id, peek).map(Some)
     }
 
     fn send_control(&mut self, core: &mut Core, id: SocketId, bytes: u32, control: &[u8]) -> Result<(), Errno> {

@@ -7,7 +7,7 @@ use smoltcp::{
     wire::{TcpPacket, TcpSeqNumber},
 };
 
-use super::options::clamp_segment;
+use super::{options::clamp_segment, urgent::after};
 use crate::{
     inet::{checksum, ip},
     link::{Arrived, Links},
@@ -51,21 +51,26 @@ impl Default for Marks {
     }
 }
 
-/// Numbers of the last segment sent.
+/// Numbers of what was sent.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct LastSent {
     /// What is added to smoltcp's sequence numbers, since its SYN.
     pub shift: u32,
-    /// The sequence number that follows it.
+    /// The sequence number that follows all of it.
     pub next: u32,
-    /// What it acknowledged.
+    /// What the last segment acknowledged.
     pub ack: u32,
-    /// The window that it announced.
+    /// The window that that announced.
     pub window: u16,
     /// The sequence number of the first byte of data.
     pub first: u32,
     /// A segment told of the urgent byte.
     pub urgent: bool,
+    /// How often something was sent again since something was acknowledged, and
+    /// when for the first time.
+    pub repeats: u32,
+    /// See `repeats`.
+    pub repeated: u64,
 }
 
 pub struct Tx<'a> {
@@ -85,18 +90,18 @@ impl<'a> Wire<'a> {
 
 impl TxToken for Tx<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let (marks, last) = (self.marks, self.last);
+        let (marks, last, now) = (self.marks, self.last, self.now);
         *self.sent = len;
         if self.dry {
             let mut packet = alloc::vec![0; len];
             let result = f(&mut packet);
-            finish(&mut packet, marks, last);
+            finish(&mut packet, marks, last, now);
             return result;
         }
         let mut f = Some(f);
         let sent = self.links.emit(self.now, len, |packet| {
             let result = f.take().map(|f| f(packet));
-            finish(packet, marks, last);
+            finish(packet, marks, last, now);
             result
         });
         match (sent, f) {
@@ -110,7 +115,7 @@ impl TxToken for Tx<'_> {
 }
 
 /// Completes a packet that smoltcp wrote, and notes its numbers.
-fn finish(packet: &mut [u8], marks: Marks, last: &mut LastSent) {
+fn finish(packet: &mut [u8], marks: Marks, last: &mut LastSent, now: u64) {
     let header = ip::header_len(packet);
     let Ok(mut tcp) = TcpPacket::new_checked(&mut packet[header..]) else { return };
     if tcp.syn() {
@@ -118,7 +123,15 @@ fn finish(packet: &mut [u8], marks: Marks, last: &mut LastSent) {
     }
     let number = tcp.seq_number().0.wrapping_add(last.shift as i32);
     tcp.set_seq_number(TcpSeqNumber(number));
-    last.next = (number as u32).wrapping_add(tcp.segment_len() as u32);
+    let next = (number as u32).wrapping_add(tcp.segment_len() as u32);
+    if last.first == 0 || after(next, last.next) {
+        last.next = next;
+    } else if tcp.segment_len() != 0 {
+        if last.repeats == 0 {
+            last.repeated = now;
+        }
+        last.repeats += 1;
+    }
     last.ack = tcp.ack_number().0 as u32;
     last.window = tcp.window_len();
     if tcp.syn() {

@@ -10,8 +10,10 @@ use smoltcp::{
 use strait_abi::{Errno, socket as c};
 
 use super::{
-    Endpoint, Hold, LastSent, Marks, Shared, Sharing, TCP, Tcp, Tuple, Wire, checksum, ip, options::clamp_segment,
-    time_wait, urgent::URG,
+    Endpoint, Hold, LastSent, Marks, Phase, Port, Shared, Sharing, TCP, Tcp, Tuple, Wire, checksum, ip,
+    options::clamp_segment,
+    time_wait,
+    urgent::{URG, after},
 };
 use crate::{core::Core, link::dhcp::instant, socket::SocketId};
 
@@ -121,19 +123,48 @@ impl Tcp {
         if packet[header + 13] & URG != 0 || connection.urgent.mark.is_some() {
             self.look_for_urgent(core, index, &packet[header..]);
         }
+        if self.connections[index].fin_wanted && self.refuses(shared, core, index, &packet[header..]) {
+            self.mark(index);
+            return;
+        }
         let connection = &mut self.connections[index];
+        let waited = connection.tcp().send_queue();
         let mut wire = Wire::new(&mut core.links, core.now, connection.marks, &mut connection.last, Some(packet));
         shared.interface.poll_ingress_single(instant(core.now), &mut wire, &mut connection.set);
+        let after = connection.tcp().state();
+        if connection.tcp().send_queue() < waited {
+            connection.last.repeats = 0;
+        }
+        connection.crossed |= after == State::SynReceived && connection.listener.is_none();
         if resets && before != State::Closed {
-            connection.reset |= matches!(connection.tcp().state(), State::Closed | State::Listen);
+            connection.reset |= matches!(after, State::Closed | State::Listen);
             connection.late = before == State::CloseWait;
         }
         self.mark(index);
     }
 
+    /// Data for who neither sends nor receives any more is refused (RFC 1122
+    /// 4.2.2.13, Linux: tcp_rcv_state_process).
+    #[cold]
+    fn refuses(&mut self, shared: &Shared, core: &Core, index: usize, segment: &[u8]) -> bool {
+        let connection = &mut self.connections[index];
+        let shut = core.sockets.get(connection.socket).is_some_and(|s| shared.endpoints[s.state].shut.0);
+        let tcp = TcpPacket::new_unchecked(segment);
+        let (number, data) = (tcp.seq_number().0 as u32, tcp.payload().len() as u32);
+        let expected = connection.urgent.next_in.wrapping_add(connection.tcp().recv_queue() as u32);
+        let window = connection.tcp().recv_capacity() as u32;
+        let new = after(number.wrapping_add(data), expected) && !after(number, expected.wrapping_add(window));
+        if !shut || data == 0 || !new || tcp.syn() || tcp.rst() || connection.over {
+            return false;
+        }
+        connection.tcp().abort();
+        connection.reset = true;
+        true
+    }
+
     #[inline]
     fn find(&mut self, tuple: &Tuple) -> Option<usize> {
-        if self.connections.get(self.last).is_some_and(|c| c.tuple == *tuple) {
+        if self.connections.get(self.last).is_some_and(|c| c.tuple == *tuple && !c.over) {
             return Some(self.last);
         }
         let index = *self.by_tuple.get(tuple)?;
@@ -170,7 +201,7 @@ impl Tcp {
             }
         };
         let parent = &shared.endpoints[state];
-        let (ip, hops, only6, tcp) = (parent.ip, parent.hops, parent.only6, parent.tcp);
+        let (ip, hops, only6, tcp, fixed) = (parent.ip, parent.hops, parent.only6, parent.tcp, parent.fixed);
         let hold = Hold { address: tuple.local.ip(), sharing: Sharing::of(core, listener) };
         shared.ports.hold(TCP, tuple.local.port(), hold);
         core.sockets[id].options = options;
@@ -182,7 +213,9 @@ impl Tcp {
             hops,
             only6,
             tcp,
-            hold: Some(hold),
+            port: Port::Held(hold),
+            fixed: (fixed.0, false),
+            phase: Phase::Connected,
             ..Endpoint::new()
         });
         let connection = &mut self.connections[index];

@@ -44,6 +44,8 @@ pub struct Watch {
     since: u64,
     /// How long that may take without a word of the peer, in nanoseconds.
     pub limit: u64,
+    /// TCP_USER_TIMEOUT, in nanoseconds: how long something may be sent again.
+    user_timeout: Option<u64>,
     keep: Option<Keep>,
     /// Probes sent since the peer was heard, and when the last one was.
     pub probes: u32,
@@ -62,6 +64,7 @@ impl Watch {
             heard: now,
             since: u64::MAX,
             limit: u64::MAX,
+            user_timeout: None,
             keep: None,
             probes: 0,
             probed: 0,
@@ -123,8 +126,9 @@ impl Tcp {
         watch.cork = options.cork;
         let rearm = keep.is_some();
         watch.keep = keep;
+        watch.user_timeout = (user_timeout != 0).then_some(user_timeout * MILLISECOND);
         if connection.connected {
-            watch.set_limit(if user_timeout == 0 { DATA_TIMEOUT } else { user_timeout });
+            watch.set_limit(DATA_TIMEOUT);
         }
         connection.marks =
             Marks { first: connection.marks.first, urgent: connection.marks.urgent, ..endpoint.marks(v4) };
@@ -156,7 +160,14 @@ impl Tcp {
         if watch.since == u64::MAX {
             watch.since = core.now;
         }
-        let end = watch.since.max(watch.heard).saturating_add(watch.limit);
+        let mut end = watch.since.max(watch.heard).saturating_add(watch.limit);
+        if let Some(limit) = watch.user_timeout {
+            // Linux looks when it sends again, so that what is on its way is
+            // never too late. Of data it is the only limit.
+            let last = &connection.last;
+            let own = if last.repeats == 0 { u64::MAX } else { last.repeated.saturating_add(limit) };
+            end = if connection.connected { own } else { end.min(own) };
+        }
         if end <= core.now {
             self.silent(core, index);
         }

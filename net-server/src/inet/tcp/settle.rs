@@ -9,7 +9,7 @@ use smoltcp::{
 };
 use strait_abi::{Errno, session::status};
 
-use super::{BURST, LAZY_PAGES, PATIENCE, Shared, TCP, Tcp, Wire};
+use super::{BURST, LAZY_PAGES, PATIENCE, Shared, TCP, Tcp, Wire, state::ends};
 use crate::{core::Core, link::dhcp::instant, socket::SocketId};
 
 impl Tcp {
@@ -181,8 +181,8 @@ impl Tcp {
         drain
     }
 
-    /// Acts on the state that smoltcp is in now. Returns whether the connection
-    /// ended.
+    /// Acts on the state that smoltcp is in now. Returns whether nothing of the
+    /// connection is left.
     fn follow(&mut self, shared: &mut Shared, core: &mut Core, index: usize, drain: bool) -> bool {
         let connection = &mut self.connections[index];
         let id = connection.socket;
@@ -190,15 +190,7 @@ impl Tcp {
         let state = tcp.state();
         let synchronised = !matches!(state, State::Closed | State::Listen | State::SynSent | State::SynReceived);
         if synchronised && !connection.connected {
-            connection.connected = true;
-            if let Some(listener) = connection.listener.take()
-                && let Some(queue) = core.queue(listener)
-            {
-                queue.complete.push_back(id);
-                core.update_listener(listener);
-            }
-            self.apply_options(shared, core, id);
-            self.mark(index);
+            self.established(shared, core, index);
         }
         let connection = &mut self.connections[index];
         let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
@@ -221,39 +213,16 @@ impl Tcp {
         if !open && connection.fin_sent && socket.slot.is_some() {
             core.detach(id);
         }
-        if state == State::Closed && open && core.sockets[id].error.is_none() {
-            let failure = match (connection.connected, connection.reset) {
-                (false, true) => Some(Errno::ECONNREFUSED),
-                (false, false) => Some(Errno::ETIMEDOUT),
-                // As Linux: it was written to who has gone.
-                (true, true) => Some(if connection.late { Errno::EPIPE } else { Errno::ECONNRESET }),
-                // Both sides closed in order, or the peer is gone.
-                (true, false) => (!connection.fin_sent).then_some(Errno::ETIMEDOUT),
-            };
-            if let Some(errno) = failure {
-                core.set_error(id, errno);
-            }
+        let endpoint = &mut shared.endpoints[core.sockets[id].state];
+        if matches!(state, State::CloseWait | State::Closing | State::LastAck | State::TimeWait) {
+            endpoint.done = true;
+            endpoint.shut.0 = true;
         }
-        let (shut_read, shut_write) = (connection.shut_read, connection.fin_wanted);
-        let mut word = 0;
-        if connection.connected {
-            word |= status::CONNECTED;
-            let eof = shut_read || !tcp.may_recv() && !unread;
-            word |= if eof { status::IN | status::RDHUP } else { 0 };
-            word |= if shut_write || !tcp.may_send() { status::WRSHUT } else { 0 };
-            word |= status::OUT;
-            if state == State::Closed && !unread || eof && shut_write {
-                word |= status::HUP;
-            }
-            word |= if drain || unread { status::RING_ON_DRAIN } else { 0 };
-            let drained = connection.fin_sent && matches!(state, State::FinWait2 | State::TimeWait | State::Closed);
-            word |= if drained { status::DRAINED } else { 0 };
-        } else if state == State::Closed {
-            word |= status::OUT | status::HUP | status::IN | status::RDHUP;
+        // In TIME-WAIT nothing of it is needed but what answers a repeated FIN.
+        if state == State::Closed || state == State::TimeWait && !core.links.starved() {
+            self.over(shared, core, index);
         }
-        if self.connections[index].urgent.present() {
-            word |= self.publish_mark(core, index);
-        }
+        let word = self.word(shared, core, index, unread, drain);
         let asked = core.sockets[id].status & status::RING_ON_DRAIN != 0;
         core.set_status(id, word);
         if word & status::RING_ON_DRAIN != 0 && !asked {
@@ -268,28 +237,101 @@ impl Tcp {
             }
         }
         let connection = &mut self.connections[index];
-        if state == State::TimeWait && !open && !core.links.starved() {
-            // Nothing of it is needed but what answers a repeated FIN.
-            let (tuple, last) = (connection.tuple, connection.last);
-            let hold = Self::hold(shared, core, id, &tuple);
-            self.end(shared, core, index);
-            if let Some(hold) = hold {
-                self.forget(shared, core.now);
-                self.time_wait.insert(tuple, last, hold, core.now, |port, hold| shared.ports.release(TCP, port, hold));
-                shared.ports.hold(TCP, tuple.local.port(), hold);
+        if connection.over {
+            // What is unread is still to be had.
+            let kept = open && (unread || connection.urgent.present());
+            if !kept {
+                self.end(shared, core, index);
             }
-            return true;
+            return !kept;
         }
-        let abandoned = core.sockets[id].abandoned;
-        if !open && state != State::Closed && (abandoned || self.gives_up(core, index)) {
+        if !open && (core.sockets[id].abandoned || self.gives_up(core, index)) {
             self.abort(shared, core, index);
             return true;
         }
-        if state == State::Closed && !(open && unread) {
-            self.end(shared, core, index);
-            return true;
-        }
         false
+    }
+
+    /// The handshake is done.
+    #[cold]
+    fn established(&mut self, shared: &mut Shared, core: &mut Core, index: usize) {
+        let connection = &mut self.connections[index];
+        let id = connection.socket;
+        connection.connected = true;
+        if let Some(listener) = connection.listener.take()
+            && let Some(queue) = core.queue(listener)
+        {
+            queue.complete.push_back(id);
+            core.update_listener(listener);
+        }
+        if let Some(socket) = core.sockets.get(id) {
+            // As Linux: who said before that it will send nothing does so now.
+            connection.fin_wanted |= connection.crossed && shared.endpoints[socket.state].shut.1;
+            self.apply_options(shared, core, id);
+        }
+        self.mark(index);
+    }
+
+    /// smoltcp has done with the connection: why, and what stays of it.
+    #[cold]
+    fn over(&mut self, shared: &mut Shared, core: &mut Core, index: usize) {
+        let connection = &mut self.connections[index];
+        if connection.over {
+            return;
+        }
+        let (id, tuple, last) = (connection.socket, connection.tuple, connection.last);
+        if connection.tcp().state() == State::TimeWait {
+            let hold = Self::hold(shared, core, id, &tuple);
+            self.finish(shared, core, index);
+            if let Some(hold) = hold {
+                self.forget(shared, core);
+                self.time_wait.insert(tuple, last, hold, core.now, |port, hold| shared.ports.release(TCP, port, hold));
+                shared.ports.hold(TCP, tuple.local.port(), hold);
+            }
+            return;
+        }
+        if core.sockets[id].open && core.sockets[id].error.is_none() {
+            let failure = match (connection.connected, connection.reset) {
+                (false, true) => Some(Errno::ECONNREFUSED),
+                (false, false) => Some(Errno::ETIMEDOUT),
+                // As Linux: it was written to who has gone.
+                (true, true) => Some(if connection.late { Errno::EPIPE } else { Errno::ECONNRESET }),
+                // Both sides closed in order, or the peer is gone.
+                (true, false) => (!connection.fin_sent).then_some(Errno::ETIMEDOUT),
+            };
+            if let Some(errno) = failure {
+                core.set_error(id, errno);
+            }
+        }
+        self.finish(shared, core, index);
+    }
+
+    /// The status word of the socket of a connection.
+    fn word(&mut self, shared: &Shared, core: &mut Core, index: usize, unread: bool, drain: bool) -> u32 {
+        let connection = &mut self.connections[index];
+        let id = connection.socket;
+        let state = connection.tcp().state();
+        let endpoint = &shared.endpoints[core.sockets[id].state];
+        let (read, write) = endpoint.shut;
+        // The end comes after the data.
+        let read = read && !unread;
+        let mut word = if connection.over {
+            endpoint.closed() | if connection.connected { status::CONNECTED } else { 0 }
+        } else if connection.connected {
+            status::CONNECTED | status::OUT | ends((read, write)) | if endpoint.done { status::DONE } else { 0 }
+        } else {
+            ends((read, false))
+        };
+        if unread {
+            word &= !(status::RDHUP | status::HUP | status::DONE);
+        }
+        word |= if drain || unread { status::RING_ON_DRAIN } else { 0 };
+        let drained = connection.fin_sent && matches!(state, State::FinWait2 | State::TimeWait | State::Closed);
+        word |= if drained { status::DRAINED } else { 0 };
+        if connection.urgent.present() {
+            word |= self.publish_mark(core, index);
+        }
+        word
     }
 
     /// Whether the peer of a closed socket has had its time and used none of it.

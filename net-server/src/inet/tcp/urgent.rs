@@ -68,7 +68,8 @@ impl Urgent {
     }
 }
 
-fn after(a: u32, b: u32) -> bool {
+/// Whether sequence number `a` comes after `b`.
+pub(super) fn after(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32) > 0
 }
 
@@ -183,28 +184,30 @@ impl Tcp {
         core: &mut Core,
         id: SocketId,
         peek: bool,
-    ) -> Result<u8, Errno> {
+    ) -> Result<Option<u8>, Errno> {
         if core.sockets[id].queue.is_some() {
             return Err(Errno::ENOTCONN);
         }
-        let index = shared.endpoints[core.sockets[id].state].connection.ok_or(Errno::EINVAL)?;
+        let endpoint = &shared.endpoints[core.sockets[id].state];
+        let (ended, done) = (endpoint.shut.0, endpoint.done);
+        let index = endpoint.connection.ok_or(Errno::EINVAL)?;
         let inline = core.sockets[id].options.oob_inline;
         let connection = &mut self.connections[index];
         let copied = connection.copied(core);
         let mark = connection.urgent.mark.as_mut().filter(|mark| !inline && !after(copied, mark.number));
-        match mark {
-            Some(mark) => match mark.byte {
-                Byte::Here(byte) => {
-                    if !peek {
-                        mark.byte = Byte::Taken;
-                        self.settle_index(shared, core, index);
-                    }
-                    Ok(byte)
+        let mark = mark.ok_or(Errno::EINVAL)?;
+        match mark.byte {
+            Byte::Taken => Err(Errno::EINVAL),
+            _ if connection.over && !done => Err(Errno::ENOTCONN),
+            Byte::NotYet if ended => Ok(None),
+            Byte::NotYet => Err(Errno::EAGAIN),
+            Byte::Here(byte) => {
+                if !peek {
+                    mark.byte = Byte::Taken;
+                    self.settle_index(shared, core, index);
                 }
-                Byte::NotYet => Err(Errno::EAGAIN),
-                Byte::Taken => Err(Errno::EINVAL),
-            },
-            None => Err(Errno::EINVAL),
+                Ok(Some(byte))
+            }
         }
     }
 
