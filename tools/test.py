@@ -33,6 +33,7 @@ def main():
         ("the system tests themselves, on Linux's own sockets", "test-linux", {}),
         ("conformance, Linux", "conformance", {"WORLD": "linux"}),
         ("conformance, hosted", "conformance", {"WORLD": "hosted"}),
+        ("random calls, Linux against Strait", "differential", {"SEQUENCES": "20000", "SEED": "1"}),
         ("system tests, hosted", "test-hosted", {}),
         ("the README's new component, hosted", "test-readme", {"HOSTED": "1"}),
     ]

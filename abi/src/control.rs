@@ -25,6 +25,12 @@ pub const ONLY_ASKED: i32 = 2;
 /// At [`OWN_LEVEL`], without value: its data, which is not there, is longer than
 /// a datagram can be.
 pub const TOO_LONG: i32 = 3;
+/// At [`OWN_LEVEL`], without value, beside [`TOO_LONG`]: it is longer than 65,535
+/// bytes, which UDP over IPv4 refuses before it looks at anything.
+pub const NO_LENGTH: i32 = 5;
+/// At [`OWN_LEVEL`], without value: it came with MSG_OOB, which UDP over IPv4
+/// refuses.
+pub const URGENT: i32 = 4;
 
 /// One item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

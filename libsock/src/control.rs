@@ -4,18 +4,15 @@ use alloc::vec::Vec;
 
 use strait_abi::{
     Errno,
-    address::AF_INET6,
     control::{HEADER, Item, OWN_LEVEL, items, put as append, space},
-    socket::{
-        IP_PKTINFO, IP_TOS, IP_TTL, IPPROTO_IP, IPPROTO_IPV6, IPV6_HOPLIMIT, IPV6_PKTINFO, IPV6_TCLASS, MSG_CTRUNC,
-        SCM_CREDENTIALS, SCM_RIGHTS, SOL_SOCKET,
-    },
+    net::MAX_OPTION,
+    socket::{IPPROTO_IP, IPPROTO_IPV6, MSG_CTRUNC, SCM_CREDENTIALS, SCM_RIGHTS, SOL_SOCKET},
 };
-
-use crate::socket::Socket;
 
 /// Most control data of one message (`net.core.optmem_max` of Linux).
 pub const MAX_CONTROL: usize = 20_480;
+/// Bytes of a value that the server looks at, and one more.
+const LONGEST_VALUE: usize = 21;
 
 /// What comes with received data beside the data itself.
 #[derive(Default)]
@@ -28,36 +25,43 @@ pub struct Extra {
     pub rights: Vec<u8>,
 }
 
-/// Refuses control data that the family does not take, as sendmsg(2) does.
-/// Returns what the server is to know of it, for sockets of the internet
-/// families.
-pub fn check(socket: &Socket, control: &[u8]) -> Result<Vec<u8>, Errno> {
+/// Refuses control data that no socket takes, as sendmsg(2) does.
+pub fn check(control: &[u8]) -> Result<(), Errno> {
     if control.len() > MAX_CONTROL {
         return Err(Errno::ENOBUFS);
     }
-    let mut kept: Vec<Item<'_>> = Vec::new();
     for item in items(control) {
-        let item @ Item { level, kind, value } = item?;
-        match level {
-            // Linux takes them on any socket; only AF_UNIX does something.
-            SOL_SOCKET if matches!(kind, SCM_RIGHTS | SCM_CREDENTIALS) => {}
-            SOL_SOCKET => return Err(Errno::EINVAL),
-            IPPROTO_IP if socket.is_inet() && !socket.is_stream() => check_ip(kind, value)?,
-            IPPROTO_IPV6 if socket.family == AF_INET6 && !socket.is_stream() => check_ipv6(kind, value)?,
-            // Linux: of another level, ignored.
-            _ => continue,
-        }
-        if socket.is_inet() && level != SOL_SOCKET {
-            // The last of a kind counts.
-            kept.retain(|other| (other.level, other.kind) != (level, kind));
-            kept.push(item);
+        let Item { level, kind, .. } = item?;
+        // Linux takes some on any socket; only AF_UNIX does something. What is of
+        // another level is ignored.
+        if level == SOL_SOCKET && !matches!(kind, SCM_RIGHTS | SCM_CREDENTIALS) {
+            return Err(Errno::EINVAL);
         }
     }
-    let mut bytes = alloc::vec![0; kept.iter().map(|item| space(item.value.len())).sum()];
-    let mut used = 0;
-    for item in kept {
-        append(&mut bytes, &mut used, item);
+    Ok(())
+}
+
+/// What the server is to know of the control data of a datagram: what is of no
+/// level that it looks at is left out. ENOBUFS if that is too much.
+pub fn for_server(control: &[u8]) -> Result<Vec<u8>, Errno> {
+    if control.len() > MAX_CONTROL {
+        return Err(Errno::ENOBUFS);
     }
+    let (mut bytes, mut used) = (alloc::vec![0; MAX_OPTION - space(0)], 0);
+    for item in items(control) {
+        let item = match item {
+            Ok(item) if matches!(item.level, SOL_SOCKET | IPPROTO_IP | IPPROTO_IPV6) => item,
+            Ok(_) => continue,
+            // That it is none of these is for the server to say, too.
+            Err(_) => Item { level: SOL_SOCKET, kind: -1, value: &[] },
+        };
+        // The longest that means something is shorter.
+        let value = &item.value[..item.value.len().min(LONGEST_VALUE)];
+        if !append(&mut bytes, &mut used, Item { value, ..item }) {
+            return Err(Errno::ENOBUFS);
+        }
+    }
+    bytes.truncate(used);
     Ok(bytes)
 }
 
@@ -66,31 +70,6 @@ pub fn add_own(control: &mut Vec<u8>, kind: i32) {
     let mut used = control.len();
     control.resize(used + space(0), 0);
     append(control, &mut used, Item { level: OWN_LEVEL, kind, value: &[] });
-}
-
-fn int(value: &[u8]) -> Result<i32, Errno> {
-    value.try_into().map(i32::from_ne_bytes).map_err(|_| Errno::EINVAL)
-}
-
-/// ip(7), "Ancillary messages".
-fn check_ip(kind: i32, value: &[u8]) -> Result<(), Errno> {
-    let good = match kind {
-        IP_PKTINFO => value.len() == 12,
-        IP_TTL => (1..=255).contains(&int(value)?),
-        IP_TOS => value.len() == 1 || int(value).is_ok(),
-        _ => false,
-    };
-    if good { Ok(()) } else { Err(Errno::EINVAL) }
-}
-
-/// RFC 3542, section 6.
-fn check_ipv6(kind: i32, value: &[u8]) -> Result<(), Errno> {
-    let good = match kind {
-        IPV6_PKTINFO => value.len() >= 20,
-        IPV6_HOPLIMIT | IPV6_TCLASS => (-1..=255).contains(&int(value)?),
-        _ => false,
-    };
-    if good { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
 /// Writes an item behind the first `*used` bytes of `into` as recvmsg(2) does:

@@ -3,7 +3,7 @@
 use strait_abi::{
     Address, Errno,
     address::{AF_INET, AF_INET6, AF_PACKET, INET_LEN},
-    control::{Item, TOO_LONG, items},
+    control::{Item, NO_LENGTH, TOO_LONG, items},
     net::{RecordHeader, Request},
     session::status,
     socket::{MSG_DONTWAIT, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SCM_RIGHTS, SOL_SOCKET},
@@ -164,14 +164,10 @@ impl Socket {
     ) -> Result<usize, Errno> {
         let status = self.status();
         if data.len() > self.longest_datagram() {
-            return Err(self.refused(Errno::EMSGSIZE));
+            return self.send_too_long(data.len(), flags, to, control);
         }
-        // Linux does not look at it for UDP over IPv6.
-        if flags & MSG_OOB != 0 && !(self.family == AF_INET6 && self.is_udp()) {
-            return Err(self.refused(Errno::EOPNOTSUPP));
-        }
-        if data.len() > self.longest_record() {
-            return self.send_too_long(flags, to, control);
+        if flags & MSG_OOB != 0 && !self.is_inet() {
+            return Err(Errno::EOPNOTSUPP);
         }
         let to = if self.is_inet() { to.map_or(&[][..], named) } else { self.destination(to, status)? };
         // What may be wrong with it the server says at once.
@@ -228,9 +224,15 @@ impl Socket {
     /// What sending more than a record can hold gives: EMSGSIZE, unless
     /// something else is wrong.
     #[cold]
-    fn send_too_long(&self, flags: u32, to: Option<&Address>, control: &[u8]) -> Result<usize, Errno> {
+    fn send_too_long(&self, len: usize, flags: u32, to: Option<&Address>, control: &[u8]) -> Result<usize, Errno> {
+        if !self.is_inet() {
+            return Err(Errno::EMSGSIZE);
+        }
         let mut control = control.to_vec();
         add_own(&mut control, TOO_LONG);
+        if len > usize::from(u16::MAX) {
+            add_own(&mut control, NO_LENGTH);
+        }
         self.send_datagram::<[u8]>(&[], flags, to, &control)
     }
 
@@ -243,32 +245,12 @@ impl Socket {
         if status & status::WRSHUT != 0 { Err(Errno::EPIPE) } else { Ok(()) }
     }
 
-    /// A send is refused with this. Linux chooses the socket's port before it
-    /// looks at anything.
-    #[cold]
-    fn refused(&self, errno: Errno) -> Errno {
-        if self.is_inet() {
-            let _ = self.send_now();
-        }
-        errno
-    }
-
-    /// Bytes of data that the server takes. What it does not send of that is
-    /// longer than IP can carry.
-    fn longest_record(&self) -> usize {
+    /// What IP can carry; other families have their records' limit.
+    fn longest_datagram(&self) -> usize {
         match self.family {
             AF_INET | AF_INET6 if self.is_raw() => 65_535,
             AF_INET => SHORT,
             AF_INET6 => 65_527,
-            _ => usize::MAX,
-        }
-    }
-
-    /// Bytes of data beyond which a send is refused before all else.
-    pub fn longest_datagram(&self) -> usize {
-        match self.family {
-            AF_INET => 65_535,
-            AF_INET6 => i32::MAX as usize,
             _ => MAX_RECORD as usize,
         }
     }

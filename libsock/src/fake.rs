@@ -19,7 +19,7 @@ use strait_abi::{
     Address, Errno,
     net::{Handle, RecordHeader, Reply, Request, encode_reply},
     session::{SessionRegion, status},
-    socket::{SHUT_RD, SHUT_WR, SO_ERROR, SOCK_STREAM, SOL_SOCKET},
+    socket::{SHUT_RD, SHUT_WR, SO_ERROR, SO_RCVLOWAT, SOCK_STREAM, SOL_SOCKET},
     timer,
 };
 use strait_pd::{Channel, ChannelConfig, ChannelSet, Config, Environment, MESSAGE_BYTES, Message, Pd, RegionConfig};
@@ -77,6 +77,8 @@ pub struct Server {
     pub control: Vec<u8>,
     /// What ReceiveUrgent gives; EAGAIN without one.
     pub urgent: Option<u8>,
+    /// SO_RCVLOWAT of all.
+    low_water: i32,
     pub requests: Vec<String>,
     wake: bool,
 }
@@ -102,6 +104,7 @@ impl Fake {
             interfaces: vec![],
             control: vec![],
             urgent: None,
+            low_water: 1,
             requests: vec![],
             wake: false,
         };
@@ -409,6 +412,12 @@ impl Server {
                 let error = self.socket(socket).error.take().map_or(0, |e| u32::from(e.raw()));
                 self.change(socket, 0, status::ERR);
                 bytes.extend_from_slice(&error.to_ne_bytes());
+            }
+            Request::SetOption { level: SOL_SOCKET, name: SO_RCVLOWAT, value, .. } => {
+                self.low_water = value.first_chunk().map_or(0, |b| i32::from_ne_bytes(*b)).max(1);
+            }
+            Request::GetOption { level: SOL_SOCKET, name: SO_RCVLOWAT, .. } => {
+                bytes.extend_from_slice(&self.low_water.to_ne_bytes());
             }
             Request::GetOption { .. } => return Err(Errno::ENOPROTOOPT),
             Request::Interface { at } => {

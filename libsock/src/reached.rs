@@ -28,7 +28,7 @@ impl Reached {
     fn place(&self, address: &[u8]) -> (&Cell<u64>, u64) {
         let word = |at: usize| address.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_ne_bytes);
         // Family, port and IPv4 address; the rest is of IPv6.
-        let short = word(0) ^ word(8).rotate_left(17) ^ word(16).rotate_left(31);
+        let short = word(0) ^ word(8).rotate_left(17) ^ word(16).rotate_left(31) ^ (address.len() as u64) << 56;
         let mixed = short.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (&self.0[(mixed >> 60) as usize], short)
     }

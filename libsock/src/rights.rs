@@ -122,7 +122,7 @@ impl Socket {
         }
     }
 
-    fn int_option(&self, name: i32) -> Result<u32, Errno> {
+    pub fn int_option(&self, name: i32) -> Result<u32, Errno> {
         let request = Request::GetOption { socket: self.handle, level: SOL_SOCKET, name };
         self.net.call(&request, |reply| Ok(reply.bytes.first_chunk().map_or(0, |b| u32::from_ne_bytes(*b))))
     }

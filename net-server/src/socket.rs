@@ -254,6 +254,7 @@ impl Socket {
         // a great one), doubled, and reported so.
         let size = (number as u32).min(MAX_BUFFER / 2).saturating_mul(2);
         let inet = matches!(self.domain, AF_INET | AF_INET6);
+        let stream = inet && self.kind == c::SOCK_STREAM;
         let o = &mut self.options;
         match name {
             c::SO_REUSEADDR => o.reuse_address = on,
@@ -265,11 +266,16 @@ impl Socket {
             c::SO_OOBINLINE => o.oob_inline = on,
             c::SO_DONTROUTE => o.dont_route = on,
             c::SO_SNDBUF => o.send_buffer = size.max(MIN_SEND_BUFFER),
-            c::SO_RCVBUF => o.receive_buffer = size.max(MIN_RECEIVE_BUFFER),
+            c::SO_RCVBUF => {
+                o.receive_buffer = size.max(MIN_RECEIVE_BUFFER);
+                if stream {
+                    o.receive_low = o.receive_low.min(o.receive_buffer / 2);
+                }
+            }
             c::SO_RCVLOWAT => {
-                let low = if number < 0 { u32::MAX } else { number.max(1) as u32 };
+                let low = if number < 0 { i32::MAX } else { number.max(1) } as u32;
                 // More than that would never be there (Linux: tcp_set_rcvlowat).
-                o.receive_low = if inet { low.min(o.receive_buffer / 2) } else { low.min(i32::MAX as u32) };
+                o.receive_low = if stream { low.min(o.receive_buffer / 2) } else { low };
             }
             c::SO_LINGER => {
                 let seconds = value.get(4..).ok_or(Errno::EINVAL).and_then(int)?;

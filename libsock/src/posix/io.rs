@@ -5,7 +5,7 @@ use core::ops::Deref;
 
 use strait_abi::{
     Address, Errno,
-    control::{DONT_ROUTE, ONLY_ASKED},
+    control::{DONT_ROUTE, ONLY_ASKED, URGENT},
     net::Request,
     session::status,
     socket::{
@@ -291,9 +291,13 @@ impl Process {
         if !socket.is_stream() {
             let mut own;
             let mut control = control;
-            if flags & MSG_DONTROUTE != 0 && socket.is_inet() {
+            if flags & (MSG_DONTROUTE | MSG_OOB) != 0 && socket.is_inet() {
                 own = control.to_vec();
-                add_own(&mut own, DONT_ROUTE);
+                for (flag, kind) in [(MSG_DONTROUTE, DONT_ROUTE), (MSG_OOB, URGENT)] {
+                    if flags & flag != 0 {
+                        add_own(&mut own, kind);
+                    }
+                }
                 control = &own;
             }
             if (flags & MSG_MORE != 0 || socket.held.get()) && socket.is_udp() {

@@ -11,7 +11,7 @@ use strait_abi::{
 use super::io::MAX_PARTS;
 use crate::{
     Process,
-    control::{Extra, check, put},
+    control::{Extra, check, for_server, put},
     descriptor::Fd,
     parts::Gather,
 };
@@ -136,14 +136,19 @@ impl Process {
         if bufs.len() > MAX_PARTS {
             return Err(Errno::EMSGSIZE);
         }
+        // As in a `msghdr`, no address has no length.
+        let to = to.filter(|to| !to.as_bytes().is_empty());
         if control.is_empty() {
             return self.transmit(&socket, bufs, flags, to, &[]);
         }
-        if socket.is_stream() && socket.is_inet() {
+        if socket.is_inet() && !socket.is_stream() {
+            return self.transmit(&socket, bufs, flags, to, &for_server(control)?);
+        }
+        if socket.is_inet() {
             // Linux: who is not connected hears of that first.
             socket.stream_room()?;
         }
-        let kept = check(&socket, control)?;
+        check(control)?;
         if socket.is_local() {
             let control = self.rights_out(control)?;
             let sent = self.transmit(&socket, bufs, flags, to, &control);
@@ -153,8 +158,8 @@ impl Process {
             }
             return sent;
         }
-        // TCP has no use for control data.
-        self.transmit(&socket, bufs, flags, to, if socket.is_stream() { &[] } else { &kept })
+        // Nobody else has a use for it.
+        self.transmit(&socket, bufs, flags, to, &[])
     }
 
     /// recvmsg(2): fills `bufs` one after the other, and `control`.

@@ -7,8 +7,8 @@ use strait_abi::{
     Errno,
     net::{MAX_OPTION, Request},
     socket::{
-        IPPROTO_IP, SO_DOMAIN, SO_ERROR, SO_LINGER, SO_OOBINLINE, SO_PROTOCOL, SO_RCVLOWAT, SO_RCVTIMEO, SO_SNDTIMEO,
-        SO_TYPE, SOL_SOCKET,
+        IPPROTO_IP, SO_DOMAIN, SO_ERROR, SO_LINGER, SO_OOBINLINE, SO_PROTOCOL, SO_RCVBUF, SO_RCVLOWAT, SO_RCVTIMEO,
+        SO_SNDTIMEO, SO_TYPE, SOL_SOCKET,
     },
 };
 
@@ -16,10 +16,6 @@ use crate::{Process, descriptor::Fd, process::nanos, socket::Socket};
 
 /// Bytes of a `struct timeval` on 64-bit machines.
 const TIMEVAL: usize = 16;
-
-/// Most that SO_RCVLOWAT can be, in bytes: what a socket's buffer holds unless
-/// it was made smaller.
-const MAX_LOW_WATER: u32 = 32 * 1024;
 
 fn timeval(value: &[u8]) -> Result<Option<u64>, Errno> {
     let word = |at: usize| value.get(at..at + 8).and_then(|b| b.try_into().ok()).map(i64::from_ne_bytes);
@@ -57,12 +53,6 @@ impl Process {
         match (level, name) {
             (SOL_SOCKET, SO_RCVTIMEO) => socket.receive_timeout.set(timeval(value)?),
             (SOL_SOCKET, SO_SNDTIMEO) => socket.send_timeout.set(timeval(value)?),
-            (SOL_SOCKET, SO_RCVLOWAT) => {
-                let bytes = value.first_chunk().map(|b| i32::from_ne_bytes(*b)).ok_or(Errno::EINVAL)?;
-                // Linux: below zero is without limit, which a buffer has.
-                let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).clamp(1, MAX_LOW_WATER);
-                socket.low_water.set(bytes);
-            }
             _ if value.len() > MAX_OPTION => return Err(Errno::EINVAL),
             _ => {
                 socket.net.call(&Request::SetOption { socket: socket.handle, level, name, value }, |_| Ok(()))?;
@@ -78,6 +68,10 @@ impl Process {
         match (level, name) {
             (SOL_SOCKET, SO_OOBINLINE) => socket.oob_inline.set(word(0) != 0),
             (SOL_SOCKET, SO_LINGER) => socket.linger.set((word(0) != 0).then_some(word(4))),
+            // What the server made of it: no more than the buffer can hold.
+            (SOL_SOCKET, SO_RCVLOWAT | SO_RCVBUF) => {
+                socket.low_water.set(socket.int_option(SO_RCVLOWAT).unwrap_or(1));
+            }
             _ => {}
         }
     }
@@ -89,7 +83,6 @@ impl Process {
         Ok(match (level, name) {
             (SOL_SOCKET, SO_RCVTIMEO) => put(value, &from_timeval(socket.receive_timeout.get())),
             (SOL_SOCKET, SO_SNDTIMEO) => put(value, &from_timeval(socket.send_timeout.get())),
-            (SOL_SOCKET, SO_RCVLOWAT) => put(value, &socket.low_water.get().to_ne_bytes()),
             (SOL_SOCKET, SO_TYPE) => put(value, &u32::from(socket.kind).to_ne_bytes()),
             (SOL_SOCKET, SO_DOMAIN) => put(value, &u32::from(socket.family).to_ne_bytes()),
             (SOL_SOCKET, SO_PROTOCOL) if socket.protocol != 0 => put(value, &u32::from(socket.protocol).to_ne_bytes()),

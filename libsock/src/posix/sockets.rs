@@ -85,6 +85,7 @@ impl Process {
 
     /// accept4(2). `flags` are SOCK_NONBLOCK and SOCK_CLOEXEC.
     pub fn accept4(&self, fd: Fd, flags: u32) -> Result<(Fd, Address), Errno> {
+        self.object(fd)?;
         if flags & !FLAGS != 0 {
             return Err(Errno::EINVAL);
         }

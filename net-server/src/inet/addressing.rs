@@ -46,15 +46,30 @@ fn decode_unspecified(bytes: &[u8]) -> Result<SocketAddr, Errno> {
     decode(AF_INET, &bytes)
 }
 
-/// The destination that comes with a datagram of a socket of `domain`. `None`
-/// if AF_UNSPEC stands for the peer.
+/// The destination that comes with a datagram of a socket. `None` if AF_UNSPEC
+/// stands for the peer. `by_4` says what is wrong with it if it goes by IPv4,
+/// which Linux sees before it looks closer.
 #[inline]
-pub fn decode_to_send(domain: u16, bytes: &[u8]) -> Result<Option<SocketAddr>, Errno> {
+pub fn decode_to_send(
+    domain: u16,
+    endpoint: &Endpoint,
+    bytes: &[u8],
+    by_4: Result<(), Errno>,
+) -> Result<Option<SocketAddr>, Errno> {
     let family = bytes.first_chunk().map(|b| u16::from_ne_bytes(*b)).ok_or(Errno::EINVAL)?;
+    let four = || if endpoint.only6 { Err(Errno::ENETUNREACH) } else { by_4 };
     match (domain, family) {
         (AF_INET, _) => decode_unspecified(bytes).map(Some),
         (_, AF_UNSPEC) => Ok(None),
-        (_, AF_INET | AF_INET6) => decode(family, bytes).map(Some),
+        (_, AF_INET) => four().and_then(|()| decode(family, bytes)).map(Some),
+        (_, AF_INET6) => {
+            let to = decode(family, bytes)?;
+            let own = to.ip().is_unspecified() && endpoint.local.is_some_and(|local| local.is_ipv4());
+            if own || is_mapped(to) {
+                four()?;
+            }
+            Ok(Some(to))
+        }
         _ => Err(Errno::EINVAL),
     }
 }
@@ -62,25 +77,28 @@ pub fn decode_to_send(domain: u16, bytes: &[u8]) -> Result<Option<SocketAddr>, E
 /// The destination that connect(2) and sendto(2) of a socket of `domain` mean:
 /// the unspecified address stands for this host (ip(7)).
 #[inline]
-pub fn destination(domain: u16, endpoint: &Endpoint, address: SocketAddr) -> Result<SocketAddr, Errno> {
+pub fn destination(links: &Links, domain: u16, endpoint: &Endpoint, address: SocketAddr) -> Result<SocketAddr, Errno> {
     match address {
-        SocketAddr::V4(mut v4) if domain != AF_INET6 => {
-            if v4.ip().is_unspecified() {
-                v4.set_ip(Ipv4Addr::LOCALHOST);
-            }
-            Ok(v4.into())
-        }
-        _ => destination6(domain, endpoint, address),
+        SocketAddr::V4(v4) if domain != AF_INET6 => match v4.ip().is_unspecified() {
+            true => Ok(SocketAddr::new(this_host(links, endpoint), v4.port())),
+            false => Ok(address),
+        },
+        _ => destination6(links, domain, endpoint, address),
     }
 }
 
-pub fn destination6(domain: u16, endpoint: &Endpoint, address: SocketAddr) -> Result<SocketAddr, Errno> {
+/// Where the unspecified IPv4 address leads to: to the socket's own.
+fn this_host(links: &Links, endpoint: &Endpoint) -> IpAddr {
+    let own = endpoint.local.and_then(|local| bound_source(links, AF_INET, local.ip())).filter(IpAddr::is_ipv4);
+    own.unwrap_or(Ipv4Addr::LOCALHOST.into())
+}
+
+fn destination6(links: &Links, domain: u16, endpoint: &Endpoint, address: SocketAddr) -> Result<SocketAddr, Errno> {
     let SocketAddr::V6(v6) = address else {
         // Linux: an IPv4 destination on a socket for both.
-        let kept = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port());
         return match address.ip() {
             _ if endpoint.only6 => Err(Errno::ENETUNREACH),
-            ip if ip.is_unspecified() => Ok(kept),
+            ip if ip.is_unspecified() => Ok(SocketAddr::new(this_host(links, endpoint), address.port())),
             _ => Ok(address),
         };
     };
@@ -89,7 +107,7 @@ pub fn destination6(domain: u16, endpoint: &Endpoint, address: SocketAddr) -> Re
     }
     let ip = match v6.ip().to_ipv4_mapped() {
         Some(_) if endpoint.only6 => return Err(Errno::ENETUNREACH),
-        Some(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        Some(ip) if ip.is_unspecified() => this_host(links, endpoint),
         Some(ip) => ip.into(),
         // Bound to an IPv4 address, it means this host there.
         None if v6.ip().is_unspecified() => match endpoint.local {
@@ -105,8 +123,9 @@ pub fn destination6(domain: u16, endpoint: &Endpoint, address: SocketAddr) -> Re
 /// The peer that connect(2) of a socket means, which its client may reach.
 pub fn to_connect(core: &Core, id: SocketId, endpoint: &Endpoint, address: &Address) -> Result<SocketAddr, Errno> {
     let (socket, bytes) = (&core.sockets[id], address.as_bytes());
-    let dual = socket.domain == AF_INET6 && socket.kind == c::SOCK_DGRAM && !endpoint.only6;
+    let dual = socket.domain == AF_INET6 && socket.kind == c::SOCK_DGRAM;
     let peer = match address.family() {
+        Some(AF_INET) if dual && endpoint.only6 => return Err(Errno::EAFNOSUPPORT),
         // Linux: a stream socket for both takes mapped addresses only.
         Some(AF_INET) if dual => decode(AF_INET, bytes)?,
         _ => decode(socket.domain, bytes)?,
@@ -119,13 +138,11 @@ pub fn to_connect(core: &Core, id: SocketId, endpoint: &Endpoint, address: &Addr
         // A link-local address says nothing without its link.
         return Err(Errno::EINVAL);
     }
-    let peer = destination(socket.domain, endpoint, peer)?;
+    let peer = destination(&core.links, socket.domain, endpoint, peer)?;
     policy::may_connect(core, id, peer)?;
-    // One that is bound to an address of one version reaches no other.
+    // With a name of IPv4 it is no socket of IPv6.
     match endpoint.local {
-        Some(l) if l.is_ipv4() != peer.is_ipv4() && !(l.ip().is_unspecified() && l.is_ipv6()) => {
-            Err(Errno::ENETUNREACH)
-        }
+        Some(local) if local.is_ipv4() && peer.is_ipv6() => Err(Errno::EAFNOSUPPORT),
         _ => Ok(peer),
     }
 }
@@ -169,6 +186,14 @@ pub fn to_bind(core: &Core, id: SocketId, address: SocketAddr) -> Result<IpAddr,
     }
     let there = ip.is_unspecified() || core.links.is_local(ip) || is_group(&core.links, ip);
     if there { Ok(ip) } else { Err(Errno::EADDRNOTAVAIL) }
+}
+
+/// The source that a socket bound to an address has: those of IPv4 have none if
+/// that is many's. (On one of IPv6 it is a source all the same, as on Linux, which
+/// no packet can have.)
+pub fn bound_source(links: &Links, domain: u16, ip: IpAddr) -> Option<IpAddr> {
+    let many = is_group(links, ip) && (domain != AF_INET6 || ip.is_ipv6());
+    (!ip.is_unspecified() && !many).then_some(ip)
 }
 
 /// Whether packets to an address go to many.

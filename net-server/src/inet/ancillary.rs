@@ -69,6 +69,9 @@ pub fn received(
     let device = links.arrived_on;
     match target {
         IpAddr::V4(target) => {
+            if domain == AF_INET6 && wanted(receive::PKTINFO6) {
+                control.put(c::IPPROTO_IPV6, c::IPV6_PKTINFO, &pktinfo6(target.to_ipv6_mapped(), device));
+            }
             if wanted(receive::PKTINFO) {
                 let group = target.is_multicast() || links.is_broadcast(target);
                 let own = if group { links.ipv4.addresses().first().map_or(target, |c| c.address()) } else { target };
@@ -83,9 +86,6 @@ pub fn received(
             }
             if wanted(receive::TOS) {
                 control.put(c::IPPROTO_IP, c::IP_TOS, &[packet[1]]);
-            }
-            if domain == AF_INET6 && wanted(receive::PKTINFO6) {
-                control.put(c::IPPROTO_IPV6, c::IPV6_PKTINFO, &pktinfo6(target.to_ipv6_mapped(), device));
             }
         }
         IpAddr::V6(target) => {
@@ -120,19 +120,56 @@ pub struct Wishes {
     pub ttl: Option<u8>,
     /// Type of service, or traffic class.
     pub tos: Option<u8>,
+}
+
+/// What the client's library says itself.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Own {
     /// [`control::DONT_ROUTE`].
     pub dont_route: bool,
     /// [`control::ONLY_ASKED`].
     pub only_asked: bool,
     /// [`control::TOO_LONG`].
     pub too_long: bool,
+    /// [`control::NO_LENGTH`].
+    pub no_length: bool,
+    /// [`control::URGENT`].
+    pub urgent: bool,
 }
 
-/// Reads the control data of a datagram to `target`. EINVAL for what is not to
+impl Own {
+    /// What control data says of it.
+    #[cold]
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut own = Self::default();
+        for item in control::items(bytes).filter_map(Result::ok).filter(|item| item.level == control::OWN_LEVEL) {
+            match item.kind {
+                control::DONT_ROUTE => own.dont_route = true,
+                control::ONLY_ASKED => own.only_asked = true,
+                control::TOO_LONG => own.too_long = true,
+                control::NO_LENGTH => own.no_length = true,
+                control::URGENT => own.urgent = true,
+                _ => {}
+            }
+        }
+        own
+    }
+
+    /// What IPv4 refuses of it.
+    pub fn by_4(&self) -> Result<(), Errno> {
+        match self {
+            Self { no_length: true, .. } => Err(Errno::EMSGSIZE),
+            Self { urgent: true, .. } => Err(Errno::EOPNOTSUPP),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Reads the control data of a datagram of a socket of `domain` to `target`. EINVAL for what is not to
 /// be said there, or has no such value; ENODEV for an interface that there is
 /// not; ENETUNREACH for an IPv4 source that is not this host's.
 #[cold]
-pub fn wishes(links: &Links, bytes: &[u8], target: IpAddr) -> Result<Wishes, Errno> {
+pub fn wishes(links: &Links, domain: u16, bytes: &[u8], target: IpAddr) -> Result<Wishes, Errno> {
     let mut wishes = Wishes::default();
     for item in control::items(bytes) {
         let item = item?;
@@ -153,14 +190,14 @@ pub fn wishes(links: &Links, bytes: &[u8], target: IpAddr) -> Result<Wishes, Err
                 c::IP_TOS => wishes.tos = Some(byte(exact(item.value)?, 0)?),
                 _ => return Err(Errno::EINVAL),
             },
-            (c::IPPROTO_IPV6, c::IPV6_PKTINFO) => {
+            (c::IPPROTO_IPV6, c::IPV6_PKTINFO) if domain == AF_INET6 => {
                 let value = item.value.first_chunk::<PKTINFO6>().ok_or(Errno::EINVAL)?;
                 device(int(&value[16..])?)?;
                 let mut ip = [0; 16];
                 ip.copy_from_slice(&value[..16]);
                 let ip = Ipv6Addr::from(ip);
                 let ip = ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4);
-                if !ip.is_unspecified() && ip.is_ipv4() != target.is_ipv4() {
+                if ip.is_ipv4() != target.is_ipv4() {
                     return Err(Errno::EINVAL);
                 }
                 wishes.source = own(links, ip)?;
@@ -174,9 +211,6 @@ pub fn wishes(links: &Links, bytes: &[u8], target: IpAddr) -> Result<Wishes, Err
             // version's.
             (c::SOL_SOCKET, c::SCM_RIGHTS | c::SCM_CREDENTIALS) => {}
             (c::SOL_SOCKET, _) => return Err(Errno::EINVAL),
-            (control::OWN_LEVEL, control::DONT_ROUTE) => wishes.dont_route = true,
-            (control::OWN_LEVEL, control::ONLY_ASKED) => wishes.only_asked = true,
-            (control::OWN_LEVEL, control::TOO_LONG) => wishes.too_long = true,
             _ => {}
         }
     }

@@ -80,7 +80,7 @@ pub fn report(
             let bindings = shared.ports.at(17, local.port());
             let to =
                 |id: usize| shared.endpoints[core.sockets[id].state].peer.is_some_and(|peer| udp::speaks(peer, remote));
-            let id = bindings.iter().map(|b| b.id).find(|id| to(*id))?;
+            let id = bindings.iter().filter(|b| b.takes(local.ip())).map(|b| b.id).find(|id| to(*id))?;
             core.set_error(id, errno);
         }
         _ => return None,

@@ -31,7 +31,7 @@ use smoltcp::{
 use strait_abi::{Address, Errno, address::AF_UNSPEC, session::status, socket as c};
 
 use self::{
-    addressing::{any, decode_to_bind, destination, is_6, is_group, to_bind, to_connect},
+    addressing::{any, decode_to_bind, destination, is_6, to_bind, to_connect},
     fragment::Fragments,
     multicast::Multicast,
     options::{IpOptions, TcpOptions},
@@ -44,7 +44,7 @@ use crate::{
     core::Core,
     family::Family,
     hash::keyed,
-    link::{ETH_INDEX, LOOPBACK_INDEX, Route, dhcp::instant},
+    link::{ETH_INDEX, LOOPBACK_INDEX, Links, Route, dhcp::instant},
     policy,
     socket::{Options, SocketId},
 };
@@ -252,12 +252,16 @@ impl Shared {
         Ok(())
     }
 
-    /// Gives a socket that has none a port of all addresses.
+    /// Gives a socket that has none a port.
     fn autobind(&mut self, core: &mut Core, id: SocketId) -> Result<(), Errno> {
-        match self.endpoints[core.sockets[id].state].port {
-            Port::None => self.bind(core, id, SocketAddr::new(any(core, id), 0)),
-            _ => Ok(()),
+        let endpoint = &self.endpoints[core.sockets[id].state];
+        if endpoint.port != Port::None {
+            return Ok(());
         }
+        // What bind(2) said of a name that ended is still so.
+        let said = endpoint.local.filter(|_| endpoint.fixed.0).map(|local| local.ip());
+        let address = said.unwrap_or_else(|| any(core, id));
+        self.bind(core, id, SocketAddr::new(address, 0))
     }
 
     /// Takes the port from a socket; the name stays.
@@ -276,25 +280,28 @@ impl Shared {
     /// The socket has the address that packets to its peer come from, unless
     /// bind(2) gave it one.
     fn settle_address(&mut self, core: &Core, id: SocketId, source: IpAddr) {
+        if self.endpoints[core.sockets[id].state].local.is_some_and(|local| local.ip().is_unspecified()) {
+            self.set_address(core, id, source);
+        }
+    }
+
+    /// Changes the address in the name of a socket that has one.
+    fn set_address(&mut self, core: &Core, id: SocketId, address: IpAddr) {
         let socket = &core.sockets[id];
-        let endpoint = &mut self.endpoints[socket.state];
-        if let Some(local) = endpoint.local.as_mut().filter(|local| local.ip().is_unspecified()) {
-            local.set_ip(source);
-            self.ports.set_address(socket.protocol, local.port(), id, source);
+        if let Some(local) = &mut self.endpoints[socket.state].local {
+            local.set_ip(address);
+            self.ports.set_address(socket.protocol, local.port(), id, address);
         }
     }
 
     /// The association with a peer ends: what of the name bind(2) did not say
-    /// ends with it.
-    fn forget_name(&mut self, core: &mut Core, id: SocketId) {
-        let (any, protocol) = (any(core, id), core.sockets[id].protocol);
-        let endpoint = &mut self.endpoints[core.sockets[id].state];
-        let (address, port) = endpoint.fixed;
-        if !address && let Some(local) = &mut endpoint.local {
-            local.set_ip(any);
-            self.ports.set_address(protocol, local.port(), id, any);
+    /// ends with it, the port if it was part of that.
+    fn forget_name(&mut self, core: &mut Core, id: SocketId, port: bool) {
+        let fixed = self.endpoints[core.sockets[id].state].fixed;
+        if !fixed.0 {
+            self.set_address(core, id, any(core, id));
         }
-        if !port {
+        if port && !fixed.1 {
             self.unbind(core, id);
         }
     }
@@ -315,13 +322,16 @@ impl Shared {
         Ok(())
     }
 
-    /// The way from an address of loopback: by no other interface (RFC 1122
-    /// 3.2.1.3), but to many by that one (Linux).
+    /// The way from an address that the socket is bound to. That of loopback
+    /// leaves by no other interface (RFC 1122 3.2.1.3), but to many by that one
+    /// (Linux); one that is many's is none to come from.
     #[inline]
-    fn may_leave(source: IpAddr, route: Route, target: IpAddr) -> Result<Route, Errno> {
-        match target {
+    fn may_leave(links: &Links, source: IpAddr, route: Route, target: IpAddr) -> Result<Route, Errno> {
+        match (source, target) {
+            (IpAddr::V4(s), _) if s.is_multicast() || s.is_broadcast() => Err(Errno::EINVAL),
+            (IpAddr::V4(s), _) if links.is_broadcast(s) => Err(Errno::ENETUNREACH),
             _ if route == Route::Loopback || !source.is_loopback() => Ok(route),
-            IpAddr::V4(target) if target.is_multicast() || target.is_broadcast() => Ok(Route::Loopback),
+            (_, IpAddr::V4(target)) if target.is_multicast() || target.is_broadcast() => Ok(Route::Loopback),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -329,11 +339,12 @@ impl Shared {
     /// Source and way of what a socket, perhaps bound to an address, sends to
     /// one that is no group's.
     fn way(core: &Core, id: SocketId, bound: Option<IpAddr>, target: IpAddr) -> Result<(IpAddr, Route), Errno> {
-        let (source, route) = core.links.path_to(target)?;
-        let source = bound.unwrap_or(source);
-        let route = Self::may_leave(source, route, target)?;
+        let (source, mut route) = core.links.path_to(target)?;
+        if let Some(bound) = bound {
+            route = Self::may_leave(&core.links, bound, route, target)?;
+        }
         Self::may_take(&core.sockets[id].options, false, route, target)?;
-        Ok((source, route))
+        Ok((bound.unwrap_or(source), route))
     }
 
     /// Decides between sockets that share a port by SO_REUSEPORT.
@@ -419,12 +430,19 @@ impl Family for Inet {
         if Self::is_tcp(core, id) {
             self.tcp.forget(&mut self.shared, core);
         }
+        // As Linux: an address of IPv6 makes a socket of that alone.
+        let endpoint = self.endpoint(core, id);
+        let only6 = endpoint.only6;
+        endpoint.only6 |= ip.is_ipv6() && !ip.is_unspecified();
         let bound = self.shared.bind(core, id, SocketAddr::new(ip, port));
         let any = any(core, id);
         let endpoint = self.endpoint(core, id);
         match bound {
             Ok(()) => (endpoint.fixed, endpoint.peer) = ((!ip.is_unspecified(), port != 0), None),
-            Err(_) => endpoint.local.iter_mut().for_each(|former| former.set_ip(any)),
+            Err(_) => {
+                endpoint.only6 = only6;
+                endpoint.local.iter_mut().for_each(|former| former.set_ip(any));
+            }
         }
         bound
     }

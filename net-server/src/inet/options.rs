@@ -99,6 +99,12 @@ impl Default for TcpOptions {
     }
 }
 
+/// What IP_TOS and IPV6_TCLASS make of `old`: a stream's congestion notification
+/// is not the user's.
+pub fn traffic_class(stream: bool, old: u8, new: u8) -> u8 {
+    if stream { new & !ECN | old & ECN } else { new }
+}
+
 /// The value of an option of IPPROTO_IP, which may be one byte (Linux).
 pub fn small_int(value: &[u8]) -> i32 {
     int(value).unwrap_or_else(|_| value.first().copied().unwrap_or(0).into())
@@ -122,9 +128,7 @@ impl IpOptions {
                 return Ok(());
             }
             c::IP_TOS => {
-                let tos = number as u8;
-                // A stream's congestion notification is not the user's.
-                self.tos = if stream { tos & !ECN | self.tos & ECN } else { tos };
+                self.tos = traffic_class(stream, self.tos, number as u8);
                 return Ok(());
             }
             c::IP_PKTINFO => receive::PKTINFO,
@@ -224,11 +228,14 @@ impl Inet {
         match level {
             c::IPPROTO_IP => endpoint.ip.set(tcp, name, value)?,
             c::IPPROTO_TCP if tcp => endpoint.tcp.set(name, value)?,
-            c::IPPROTO_IPV6 if six => options6::set(endpoint, name, value)?,
+            c::IPPROTO_IPV6 if six => options6::set(endpoint, tcp, name, value)?,
             _ => return Err(Errno::ENOPROTOOPT),
         }
         if tcp {
             self.tcp.apply_options(&mut self.shared, core, id);
+            if (level, name) == (c::IPPROTO_TCP, c::TCP_NODELAY) {
+                self.tcp.push(&self.shared, core, id);
+            }
         }
         Ok(())
     }

@@ -2,18 +2,21 @@
 
 use strait_abi::{Errno, socket as c};
 
-use super::{Endpoint, options::receive};
+use super::{
+    Endpoint, Port,
+    options::{receive, traffic_class},
+};
 use crate::socket::{int, put_int};
 
 /// The default of IPV6_UNICAST_HOPS.
 const HOPS: u8 = 64;
 
 /// setsockopt(2) on a socket of AF_INET6.
-pub fn set(endpoint: &mut Endpoint, name: i32, value: &[u8]) -> Result<(), Errno> {
+pub fn set(endpoint: &mut Endpoint, stream: bool, name: i32, value: &[u8]) -> Result<(), Errno> {
     match name {
         c::IPV6_V6ONLY => {
             let on = int(value)? != 0;
-            if endpoint.local.is_some() {
+            if endpoint.port != Port::None {
                 return Err(Errno::EINVAL);
             }
             endpoint.only6 = on;
@@ -25,10 +28,11 @@ pub fn set(endpoint: &mut Endpoint, name: i32, value: &[u8]) -> Result<(), Errno
             }
         }
         c::IPV6_TCLASS => {
-            endpoint.ip.class = match int(value)? {
+            let class = match int(value)? {
                 -1 => 0,
                 n => u8::try_from(n).map_err(|_| Errno::EINVAL)?,
-            }
+            };
+            endpoint.ip.class = traffic_class(stream, endpoint.ip.class, class);
         }
         c::IPV6_RECVPKTINFO => endpoint.ip.want(receive::PKTINFO6, int(value)? != 0),
         c::IPV6_RECVHOPLIMIT => endpoint.ip.want(receive::HOPS, int(value)? != 0),

@@ -63,7 +63,13 @@ impl Binding {
     /// Whether a socket bound to `address` would want packets of this one.
     fn overlaps(&self, address: IpAddr, only6: bool) -> bool {
         let other = Self { address, only6, ..*self };
-        self.takes(address) || other.takes(self.address)
+        self.takes(address) || other.takes(self.address) || self.shadows(address) || other.shadows(self.address)
+    }
+
+    /// A socket of both versions that connect(2) gave an address of IPv6 keeps
+    /// the port from those that want all of IPv4 (Linux: LOOPBACK4_IPV6).
+    fn shadows(&self, address: IpAddr) -> bool {
+        self.address.is_ipv6() && !self.only6 && address.is_ipv4() && address.is_unspecified()
     }
 
     /// How well it fits what comes to `ip` that it takes: the very address

@@ -105,8 +105,8 @@ struct Connection {
     /// Whose queue it comes to, as soon as it stands.
     listener: Option<SocketId>,
     connected: bool,
-    /// Both sides opened it (RFC 9293 3.5).
-    crossed: bool,
+    /// The peer opened it, or both sides did.
+    asked: bool,
     /// It has come to its end; what is unread may still be there.
     over: bool,
     /// The stream to the peer ends after what is in the tx ring.
@@ -215,7 +215,7 @@ impl Tcp {
             tuple,
             listener: None,
             connected: false,
-            crossed: false,
+            asked: false,
             over: false,
             fin_wanted: false,
             fin_sent: false,

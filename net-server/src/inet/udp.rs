@@ -6,7 +6,7 @@ use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use smoltcp::wire::{IpProtocol, UdpPacket};
 use strait_abi::{
     Errno,
-    address::{INET_LEN, encode_inet},
+    address::{AF_INET6, INET_LEN, encode_inet},
     net::RecordHeader,
     session::status,
     socket as c,
@@ -16,11 +16,10 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
     Port, Shared,
-    addressing::decode_to_send,
-    ancillary::{self, Wishes},
+    addressing::{bound_source, decode_to_send},
+    ancillary::{self, Own, Wishes},
     checksum, destination, icmp, icmp6,
     ip::{self, V4_HEADER, V6_HEADER},
-    is_group,
     ports::spread,
     raw::Way,
 };
@@ -64,7 +63,10 @@ pub fn grant(core: &mut Core, id: SocketId) -> bool {
 pub fn connect(shared: &mut Shared, core: &mut Core, id: SocketId, peer: SocketAddr) -> Result<(), Errno> {
     let (state, ip) = (core.sockets[id].state, peer.ip());
     let endpoint = &shared.endpoints[state];
-    let bound = endpoint.local.map(|l| l.ip()).filter(|ip| !ip.is_unspecified() && !is_group(&core.links, *ip));
+    let domain = core.sockets[id].domain;
+    let bound = endpoint.local.and_then(|local| bound_source(&core.links, domain, local.ip()));
+    // One of IPv6 does not come from there by IPv4.
+    let bound = bound.filter(|bound| bound.is_ipv4() == ip.is_ipv4());
     let source = match ip.is_multicast() {
         true => endpoint.path_to_group(&core.links, ip)?.0,
         false => Shared::way(core, id, bound, ip)?.0,
@@ -85,7 +87,7 @@ pub fn connect(shared: &mut Shared, core: &mut Core, id: SocketId, peer: SocketA
 pub fn disconnect(shared: &mut Shared, core: &mut Core, id: SocketId) {
     core.sockets[id].options.device = 0;
     shared.share(core, id);
-    shared.forget_name(core, id);
+    shared.forget_name(core, id, true);
     let endpoint = &mut shared.endpoints[core.sockets[id].state];
     endpoint.peer = None;
     if endpoint.port == Port::None
@@ -223,8 +225,8 @@ impl Udp {
     }
 
     /// Sends the datagrams in the tx ring, and tells what became of the last. One
-    /// for which there is no buffer goes out later. Without a datagram the socket
-    /// only gets its port (Linux: inet_send_prepare).
+    /// for which there is no buffer goes out later. The socket gets a port before
+    /// anything is looked at (Linux: inet_send_prepare).
     pub fn send(&mut self, shared: &mut Shared, core: &mut Core, id: SocketId) -> Result<(), Errno> {
         // Room for the next one is granted at the end of the turn.
         self.touch(shared, core, id);
@@ -357,23 +359,50 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId, called: bool) -
     let name = &head[RecordHeader::BYTES..][..usize::from(record.address).min(INET_LEN)];
     let mut pending = false;
     let result = (|| {
-        let mut wishes = Wishes::default();
-        let to = match if name.is_empty() { None } else { decode_to_send(socket.domain, name)? } {
+        let mut buffer = [0; ancillary::MOST];
+        let control = buffer.get_mut(..record.control.into()).ok_or(Errno::EINVAL)?;
+        let mut own = Own::default();
+        if record.control != 0 {
+            // The record was checked to lie in the ring.
+            let _ = rings.tx.copy(record.control_offset(), control);
+            own = Own::of(control);
+        }
+        if socket.domain != AF_INET6 || endpoint.raw.is_some() {
+            own.by_4()?;
+        }
+        let to = match name {
+            [] => None,
+            name => decode_to_send(socket.domain, endpoint, name, own.by_4())?,
+        };
+        let to = match to {
             Some(to) if to.port() == 0 && endpoint.raw.is_none() => return Err(Errno::EINVAL),
             Some(to) => {
-                let to = destination(socket.domain, endpoint, to)?;
+                let to = destination(links, socket.domain, endpoint, to)?;
                 policy::may_send(&session.policy, socket.protocol, to)?;
                 to
             }
-            None => endpoint.peer.ok_or(Errno::EDESTADDRREQ)?,
+            None => {
+                let peer = endpoint.peer.ok_or(Errno::EDESTADDRREQ)?;
+                if peer.is_ipv4() && name.is_empty() {
+                    own.by_4()?;
+                }
+                peer
+            }
         };
         let (target, port) = (to.ip(), to.port());
-        if record.control != 0 {
-            let mut control = [0; ancillary::MOST];
-            let control = control.get_mut(..record.control.into()).ok_or(Errno::EINVAL)?;
-            // The record was checked to lie in the ring.
-            let _ = rings.tx.copy(record.control_offset(), control);
-            wishes = ancillary::wishes(links, control, target)?;
+        // Linux: by AF_UNSPEC a peer of IPv4 is looked for by IPv6.
+        let lost = match target {
+            IpAddr::V4(ip) if !name.is_empty() && name[..2] == [0; 2] && socket.domain == AF_INET6 => {
+                Some(ip.to_ipv6_mapped().into())
+            }
+            _ => None,
+        };
+        let wishes = match control {
+            [] => Wishes::default(),
+            control => ancillary::wishes(links, socket.domain, control, lost.unwrap_or(target))?,
+        };
+        if lost.is_some() {
+            return Err(Errno::ENETUNREACH);
         }
         let (header, mut hops, tos) = if target.is_ipv4() {
             (V4_HEADER, endpoint.ip.ttl, endpoint.ip.tos)
@@ -387,22 +416,27 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId, called: bool) -
         } else {
             links.path_to(target)?
         };
+        let mut route = route;
         let source = match local.ip() {
-            _ if wishes.source.is_some() => wishes.source.unwrap_or(natural),
-            ip if ip == natural || ip.is_unspecified() || is_group(links, ip) => natural,
-            ip if ip.is_ipv4() == target.is_ipv4() => ip,
-            // Bound to an address of one version it reaches no other.
-            _ => return Err(Errno::ENETUNREACH),
+            ip if ip == natural || ip.is_unspecified() && ip.is_ipv6() => None,
+            // With a name of IPv4 it is none of IPv6. (The other way round it
+            // can be, unless bind(2) made it one of IPv6 only.)
+            ip if ip.is_ipv4() && target.is_ipv6() => return Err(Errno::EAFNOSUPPORT),
+            ip if ip.is_ipv4() != target.is_ipv4() => None,
+            ip => bound_source(links, socket.domain, ip),
         };
-        let route = Shared::may_leave(source, route, target)?;
+        if let Some(source) = wishes.source.or(source) {
+            route = Shared::may_leave(links, source, route, target)?;
+        }
+        let source = wishes.source.or(source).unwrap_or(natural);
         let (hops, tos) = (wishes.ttl.unwrap_or(hops), wishes.tos.unwrap_or(tos));
-        Shared::may_take(&socket.options, wishes.dont_route, route, target)?;
+        Shared::may_take(&socket.options, own.dont_route, route, target)?;
         if matches!(target, IpAddr::V4(t) if links.is_broadcast(t)) && !socket.options.broadcast {
             return Err(Errno::EACCES);
         }
         let (data, offset) = (record.data as usize, record.data_offset());
         let carries = usize::from(u16::MAX) - UDP_HEADER - if header == V4_HEADER { header } else { 0 };
-        if wishes.too_long || endpoint.raw.is_none() && data > carries {
+        if own.too_long || endpoint.raw.is_none() && data > carries {
             return Err(Errno::EMSGSIZE);
         }
         if called && total == available {
@@ -414,7 +448,7 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId, called: bool) -
                 return Err(Errno::EPIPE);
             }
         }
-        if wishes.only_asked {
+        if own.only_asked {
             return Ok(());
         }
         if let Some(raw) = &endpoint.raw {

@@ -10,6 +10,8 @@ use super::{Ipv4Config, Route};
 
 /// Addresses that the port has at most.
 pub const MAX_ADDRESSES: usize = 8;
+/// Everyone on loopback, 127.0.0.1/8.
+const LOOPBACK_BROADCAST: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 255);
 /// Routes beside those that follow from the addresses.
 pub const MAX_ROUTES: usize = 32;
 
@@ -136,6 +138,7 @@ impl Ipv4 {
     pub fn is_broadcast(&self, address: Ipv4Addr) -> bool {
         address == self.broadcast
             || address.is_broadcast()
+            || address == LOOPBACK_BROADCAST
             || !self.simple && self.addresses.iter().any(|a| a.broadcast() == Some(address))
     }
 

@@ -25,36 +25,45 @@ use world::World;
 /// Sequences in one network namespace: TIME-WAIT holds ports.
 const IN_A_NAMESPACE: u64 = 4000;
 const FIRST_PORT: u16 = 10_000;
+/// How long Linux has after each call, in milliseconds, when it is asked again.
+const PAUSES: [u64; 3] = [0, 5, 25];
+/// How long Strait has after each call, in milliseconds: until what was delayed
+/// is acknowledged.
+const SETTLE: u64 = 60;
 
 struct Both {
     linux: Linux,
     strait: World,
-    count: u64,
+    /// Runs on Linux.
+    runs: u64,
+    /// Of them, those that took their time.
     slow: u64,
 }
 
 impl Both {
     fn new() -> std::io::Result<Self> {
+        namespace::begin()?;
         namespace::enter_empty()?;
-        Ok(Self { linux: Linux::new(), strait: World::new(), count: 0, slow: 0 })
+        Ok(Self { linux: Linux::new(), strait: World::new(), runs: 0, slow: 0 })
     }
 
-    fn linux(&mut self, kind: Kind, ops: &[Op], slowly: bool) -> Vec<String> {
-        self.count += 1;
-        if self.count.is_multiple_of(IN_A_NAMESPACE) {
+    /// With a pause after each call, in milliseconds.
+    fn linux(&mut self, kind: Kind, ops: &[Op], pause: u64) -> Vec<String> {
+        self.runs += 1;
+        if self.runs.is_multiple_of(IN_A_NAMESPACE) {
             namespace::enter_empty().expect("another network namespace");
         }
-        let port = FIRST_PORT + (self.count % IN_A_NAMESPACE) as u16 * 4;
+        let port = FIRST_PORT + (self.runs % IN_A_NAMESPACE) as u16 * 4;
         let settle = || {
-            if slowly {
-                thread::sleep(Duration::from_millis(5));
+            if pause != 0 {
+                thread::sleep(Duration::from_millis(pause));
             }
         };
         Play { posix: &self.linux, kind, port, settle: &settle }.run(ops)
     }
 
     fn strait(&self, kind: Kind, ops: &[Op]) -> Vec<String> {
-        let settle = || self.strait.elapse(60);
+        let settle = || self.strait.elapse(SETTLE);
         let notes = Play { posix: &self.strait.process, kind, port: FIRST_PORT, settle: &settle }.run(ops);
         // No connection lasts that long.
         self.strait.elapse(200_000);
@@ -63,12 +72,15 @@ impl Both {
 
     /// The first call that differs, and all that both said.
     fn difference(&mut self, kind: Kind, ops: &[Op]) -> Option<(usize, Vec<String>, Vec<String>)> {
-        let (linux, strait) = (self.linux(kind, ops, false), self.strait(kind, ops));
-        if linux == strait {
-            return None;
+        let strait = self.strait(kind, ops);
+        let mut linux = vec![];
+        for pause in PAUSES {
+            self.slow += u64::from(pause != 0);
+            linux = self.linux(kind, ops, pause);
+            if linux == strait {
+                return None;
+            }
         }
-        self.slow += 1;
-        let linux = self.linux(kind, ops, true);
         let at = linux.iter().zip(&strait).position(|(l, s)| l != s)?;
         Some((at, linux, strait))
     }
@@ -112,12 +124,13 @@ fn main() -> ExitCode {
     let mut both = match Both::new() {
         Ok(both) => both,
         Err(e) => {
-            eprintln!("no network namespace (run it as root): {e}");
+            eprintln!("no network namespace: {e}");
             return ExitCode::FAILURE;
         }
     };
-    let mut different = 0;
+    let (mut different, mut compared) = (0, 0);
     for (kind, ops) in finds::FINDS {
+        compared += 1;
         if both.difference(*kind, ops).is_some() {
             both.show(*kind, ops);
             different += 1;
@@ -125,6 +138,7 @@ fn main() -> ExitCode {
     }
     let most = std::env::var("SHOW").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
     for number in 0..count {
+        compared += 1;
         let (kind, ops) = op::sequence(&mut Random(seed.wrapping_mul(1 << 40).wrapping_add(number)));
         if both.difference(kind, &ops).is_some() {
             let short = both.shrink(kind, ops);
@@ -136,6 +150,6 @@ fn main() -> ExitCode {
             }
         }
     }
-    println!("{} sequences compared, {different} different; {} of them once more, slowly", both.count, both.slow);
+    println!("{compared} sequences compared, {different} different; {} runs once more, slowly", both.slow);
     if different == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -3,8 +3,8 @@
 use std::{fs, io, os::fd::AsRawFd, process::Command};
 
 /// Moves the process, which must have one thread, into a new network
-/// namespace.
-pub fn enter() -> io::Result<()> {
+/// namespace in which it may do everything.
+pub fn begin() -> io::Result<()> {
     // SAFETY: they take no pointers.
     let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
     let flags = if uid == 0 { libc::CLONE_NEWNET } else { libc::CLONE_NEWNET | libc::CLONE_NEWUSER };
@@ -17,6 +17,12 @@ pub fn enter() -> io::Result<()> {
         fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
         fs::write("/proc/self/gid_map", format!("0 {gid} 1"))?;
     }
+    Ok(())
+}
+
+/// [`begin`], with a network like that of Strait.
+pub fn enter() -> io::Result<()> {
+    begin()?;
     ip("link set lo up")?;
     open_tap("eth0")?;
     fs::write("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0")?;
@@ -42,8 +48,8 @@ fn open_tap(name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Moves the thread into a network namespace that has nothing but `lo`; for
-/// root, or after [`enter`]. What was in the one before ends with it.
+/// Moves the thread, after [`begin`], into a network namespace that has nothing
+/// but `lo`. What was in the one before ends with it.
 pub fn enter_empty() -> io::Result<()> {
     // SAFETY: it takes no pointers.
     if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {

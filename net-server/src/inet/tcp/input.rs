@@ -135,7 +135,7 @@ impl Tcp {
         if connection.tcp().send_queue() < waited {
             connection.last.repeats = 0;
         }
-        connection.crossed |= after == State::SynReceived && connection.listener.is_none();
+        connection.asked |= after == State::SynReceived;
         if resets && before != State::Closed {
             connection.reset |= matches!(after, State::Closed | State::Listen);
             connection.late = before == State::CloseWait;
@@ -201,7 +201,8 @@ impl Tcp {
             }
         };
         let parent = &shared.endpoints[state];
-        let (ip, hops, only6, tcp, fixed) = (parent.ip, parent.hops, parent.only6, parent.tcp, parent.fixed);
+        let (ip, hops, only6, tcp) = (parent.ip, parent.hops, parent.only6, parent.tcp);
+        let (fixed, shut) = (parent.fixed, parent.shut);
         let hold = Hold { address: tuple.local.ip(), sharing: Sharing::of(core, listener) };
         shared.ports.hold(TCP, tuple.local.port(), hold);
         core.sockets[id].options = options;
@@ -216,6 +217,7 @@ impl Tcp {
             port: Port::Held(hold),
             fixed: (fixed.0, false),
             phase: Phase::Connected,
+            shut,
             ..Endpoint::new()
         });
         let connection = &mut self.connections[index];

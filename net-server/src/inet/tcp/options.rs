@@ -139,6 +139,15 @@ impl Tcp {
         }
     }
 
+    /// What is held back leaves (tcp(7), TCP_NODELAY).
+    pub fn push(&mut self, shared: &Shared, core: &Core, id: SocketId) {
+        if let Some(index) = shared.endpoints[core.sockets[id].state].connection {
+            let release = &mut self.connections[index].watch.release;
+            *release = if *release == u64::MAX { u64::MAX } else { 0 };
+            self.mark(index);
+        }
+    }
+
     /// Does what is due: probes an idle peer, gives up on a silent one. Returns
     /// when it must be called next.
     #[inline]

@@ -141,7 +141,8 @@ impl Tcp {
             }
             match rings.tx.available() {
                 Ok(mut left) => {
-                    if !connection.fin_wanted {
+                    // Neither the end nor what is urgent is held back.
+                    if !connection.fin_wanted && connection.marks.urgent.is_none() {
                         left = connection.watch.cut(core_now, mtu, left, rings.tx.held());
                     }
                     while left > 0 && tcp.can_send() {
@@ -258,6 +259,7 @@ impl Tcp {
         let connection = &mut self.connections[index];
         let id = connection.socket;
         connection.connected = true;
+        connection.last.repeats = 0;
         if let Some(listener) = connection.listener.take()
             && let Some(queue) = core.queue(listener)
         {
@@ -266,7 +268,7 @@ impl Tcp {
         }
         if let Some(socket) = core.sockets.get(id) {
             // As Linux: who said before that it will send nothing does so now.
-            connection.fin_wanted |= connection.crossed && shared.endpoints[socket.state].shut.1;
+            connection.fin_wanted |= connection.asked && shared.endpoints[socket.state].shut.1;
             self.apply_options(shared, core, id);
         }
         self.mark(index);

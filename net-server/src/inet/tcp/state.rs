@@ -9,7 +9,10 @@ use strait_abi::{Address, Errno, session::status};
 use super::{CONNECT_TIMEOUT, ORPHAN_TIMEOUT, Shared, TCP, Tcp, Tuple};
 use crate::{
     core::Core,
-    inet::{Endpoint, Port, addressing::to_connect, is_group},
+    inet::{
+        Endpoint, Port,
+        addressing::{any, bound_source, is_group, to_connect},
+    },
     socket::SocketId,
 };
 
@@ -117,15 +120,19 @@ impl Tcp {
         if is_group(&core.links, remote.ip()) {
             return Err(Errno::ENETUNREACH);
         }
-        let bound = shared.endpoints[state].local.map(|l| l.ip()).filter(|ip| !ip.is_unspecified());
+        let (domain, local) = (core.sockets[id].domain, shared.endpoints[state].local);
+        let bound = local.and_then(|local| bound_source(&core.links, domain, local.ip()));
         let source = Shared::way(core, id, bound, remote.ip())?.0;
         // What is left of a connection before.
         if let Some(index) = shared.endpoints[state].connection {
             self.end(shared, core, index);
         }
+        if bound.is_none() {
+            shared.set_address(core, id, any(core, id));
+        }
         let begun = self.begin_to(shared, core, id, SocketAddr::new(source, 0), remote);
         if begun.is_err() {
-            shared.forget_name(core, id);
+            shared.forget_name(core, id, true);
             return begun;
         }
         shared.endpoints[state].peer = Some(remote);
@@ -260,7 +267,7 @@ impl Tcp {
                 self.end(shared, core, index);
             }
         }
-        shared.forget_name(core, id);
+        shared.forget_name(core, id, doing != Doing::Nothing);
         let endpoint = &mut shared.endpoints[state];
         endpoint.phase = Phase::Unconnected;
         (endpoint.peer, endpoint.shut, endpoint.done) = (None, (false, false), false);
