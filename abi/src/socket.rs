@@ -93,6 +93,7 @@ pub const MCAST_LEAVE_GROUP: i32 = 45;
 
 /// For raw sockets, at this level and at [`SOL_RAW`].
 pub const IPV6_CHECKSUM: i32 = 7;
+pub const IPV6_HDRINCL: i32 = 36;
 pub const IPV6_UNICAST_HOPS: i32 = 16;
 pub const IPV6_MULTICAST_IF: i32 = 17;
 pub const IPV6_MULTICAST_HOPS: i32 = 18;

@@ -378,7 +378,7 @@ impl Family for Inet {
             (c::SOCK_DGRAM, 0 | c::IPPROTO_UDP) => (c::IPPROTO_UDP, false),
             (c::SOCK_DGRAM, _) if given == icmp => (icmp, true),
             // Any but the wild card.
-            (c::SOCK_RAW, 1..=255) => (given, false),
+            (c::SOCK_RAW, 1..) => (given, false),
             (c::SOCK_STREAM | c::SOCK_DGRAM | c::SOCK_RAW, _) => return Err(Errno::EPROTONOSUPPORT),
             _ => return Err(Errno::ESOCKTNOSUPPORT),
         };
@@ -386,7 +386,7 @@ impl Family for Inet {
         let raw = socket.kind == c::SOCK_RAW;
         let mut endpoint = Endpoint::new();
         if raw || ping {
-            endpoint.raw = Some(Raw::new(protocol as u8, ping, six));
+            endpoint.raw = Some(Raw::new(protocol as u16, ping, six));
         }
         socket.state = self.shared.endpoints.insert(endpoint);
         if raw {

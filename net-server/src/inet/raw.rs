@@ -6,7 +6,7 @@
 //! requests, which it knows by their identifier, its "port".
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use strait_abi::{Errno, socket as c};
 
@@ -37,7 +37,7 @@ const FILTER6: usize = 32;
 pub struct Raw {
     /// Type SOCK_DGRAM.
     pub ping: bool,
-    /// IP_HDRINCL: the client writes the IPv4 header.
+    /// IP_HDRINCL, IPV6_HDRINCL: the client writes the IP header.
     header: bool,
     /// ICMP_FILTER: a bit for each type that is not wanted.
     filter: u32,
@@ -49,13 +49,13 @@ pub struct Raw {
 
 impl Raw {
     /// For socket(2) of a protocol.
-    pub fn new(protocol: u8, ping: bool, six: bool) -> Self {
+    pub fn new(protocol: u16, ping: bool, six: bool) -> Self {
         Self {
             ping,
-            header: !ping && !six && i32::from(protocol) == c::IPPROTO_RAW,
+            header: !ping && i32::from(protocol) == c::IPPROTO_RAW,
             filter: 0,
             filter6: [0; FILTER6],
-            checksum: (six && protocol == ICMPV6).then_some(2),
+            checksum: (six && protocol == u16::from(ICMPV6)).then_some(2),
         }
     }
 
@@ -64,17 +64,25 @@ impl Raw {
         if self.header { 0 } else { ip::header_for(target) }
     }
 
-    /// Whether data of such a length and beginning can be sent at all.
-    pub fn check(&self, data: usize, begin: &[u8; V4_HEADER], target: IpAddr) -> Result<(), Errno> {
+    /// Whether the data can be sent at all, by an interface with this MTU.
+    pub fn check(&self, data: &[u8], target: IpAddr, mtu: usize) -> Result<(), Errno> {
         let request = if target.is_ipv4() { ECHO_REQUEST } else { ECHO_REQUEST6 };
-        let words = usize::from(begin[0] & 0xf) * 4;
         let good = if self.ping {
-            data >= ECHO_HEADER && begin[..2] == [request, 0]
+            data.len() >= ECHO_HEADER && data[..2] == [request, 0]
         } else if self.header {
-            // Nothing but IPv4 leaves by this way.
-            target.is_ipv4() && data >= V4_HEADER && (V4_HEADER..=data).contains(&words) && begin[0] >> 4 == 4
+            if data.len() > mtu {
+                return Err(Errno::EMSGSIZE);
+            }
+            // Nothing leaves that is not of that version.
+            match (target, data.first().copied().unwrap_or(0)) {
+                (IpAddr::V4(_), first) => {
+                    let header = usize::from(first & 0xf) * 4;
+                    first >> 4 == 4 && (V4_HEADER..=data.len()).contains(&header)
+                }
+                (IpAddr::V6(_), first) => first >> 4 == 6 && data.len() >= V6_HEADER,
+            }
         } else {
-            self.checksum.is_none_or(|at| target.is_ipv4() || usize::from(at) + 2 <= data)
+            self.checksum.is_none_or(|at| target.is_ipv4() || usize::from(at) + 2 <= data.len())
         };
         if good { Ok(()) } else { Err(Errno::EINVAL) }
     }
@@ -83,18 +91,9 @@ impl Raw {
     /// identifier.
     pub fn complete(&self, packet: &mut [u8], way: &Way) {
         if self.header {
-            // As Linux: length, checksum, and the source if there is none.
-            let len = packet.len() as u16;
-            let words = usize::from(packet[0] & 0xf) * 4;
-            packet[2..4].copy_from_slice(&len.to_be_bytes());
-            if let IpAddr::V4(source) = way.source
-                && packet[12..16] == [0; 4]
-            {
-                packet[12..16].copy_from_slice(&source.octets());
+            if let IpAddr::V4(source) = way.source {
+                complete_header4(packet, source, way.identification);
             }
-            packet[10..12].fill(0);
-            let sum = checksum::of(&packet[..words]);
-            packet[10..12].copy_from_slice(&sum.to_be_bytes());
             return;
         }
         ip::write_header(packet, way.source, way.target, way.protocol.into(), way.hops);
@@ -127,6 +126,22 @@ impl Raw {
     }
 }
 
+/// As Linux: length, checksum, and source and identification if there is none.
+fn complete_header4(packet: &mut [u8], source: Ipv4Addr, identification: u16) {
+    let len = packet.len() as u16;
+    let header = usize::from(packet[0] & 0xf) * 4;
+    packet[2..4].copy_from_slice(&len.to_be_bytes());
+    if packet[4..6] == [0; 2] {
+        packet[4..6].copy_from_slice(&identification.to_be_bytes());
+    }
+    if packet[12..16] == [0; 4] {
+        packet[12..16].copy_from_slice(&source.octets());
+    }
+    packet[10..12].fill(0);
+    let sum = checksum::of(&packet[..header]);
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
 /// What goes into the header of a packet.
 pub struct Way {
     pub source: IpAddr,
@@ -136,6 +151,8 @@ pub struct Way {
     pub tos: u8,
     /// Of an echo request.
     pub identifier: u16,
+    /// Of a packet that came with its header.
+    pub identification: u16,
 }
 
 impl Inet {
@@ -211,6 +228,7 @@ impl Inet {
                 raw.header = super::options::small_int(value) != 0;
                 Ok(())
             }
+            (c::IPPROTO_IPV6, c::IPV6_HDRINCL) if six => int(value).map(|on| raw.header = on != 0),
             (c::SOL_RAW, c::ICMP_FILTER) if !six => match protocol {
                 ICMP => {
                     let mut word = raw.filter.to_ne_bytes();
@@ -259,6 +277,7 @@ impl Inet {
         let raw = self.endpoint(core, id).raw.as_ref().filter(|raw| !raw.ping)?;
         Some(match (level, name) {
             (c::IPPROTO_IP, c::IP_HDRINCL) if !six => Ok(put_int(value, raw.header.into())),
+            (c::IPPROTO_IPV6, c::IPV6_HDRINCL) if six => Ok(put_int(value, raw.header.into())),
             (c::SOL_RAW, c::ICMP_FILTER) if !six => match protocol {
                 ICMP => Ok(put_int(value, raw.filter as i32)),
                 _ => Err(Errno::EOPNOTSUPP),

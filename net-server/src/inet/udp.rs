@@ -452,15 +452,20 @@ fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId, called: bool) -
             return Ok(());
         }
         if let Some(raw) = &endpoint.raw {
-            let mut begin = [0; V4_HEADER];
-            let n = begin.len().min(data);
-            let _ = rings.tx.copy(offset, &mut begin[..n]);
-            raw.check(data, &begin, target)?;
-            let protocol = socket.protocol as u8;
-            let way = Way { source, target, protocol, hops, tos, identifier: local.port() };
+            if data > usize::from(u16::MAX) {
+                return Err(Errno::EMSGSIZE);
+            }
+            // What is looked at and what is sent are the same bytes.
+            let mut bytes = alloc::vec![0; data];
+            let _ = rings.tx.copy(offset, &mut bytes);
+            raw.check(&bytes, target, links.mtu_of(route))?;
+            let protocol = u8::try_from(socket.protocol);
+            let protocol = if target.is_ipv6() { protocol.map_err(|_| Errno::EINVAL)? } else { socket.protocol as u8 };
+            let identification = links.identification() as u16;
+            let way = Way { source, target, protocol, hops, tos, identifier: local.port(), identification };
             let prefix = raw.prefix(target);
             return links.emit_on(*now, route, prefix + data, |packet| {
-                let _ = rings.tx.copy(offset, &mut packet[prefix..]);
+                packet[prefix..].copy_from_slice(&bytes);
                 raw.complete(packet, &way);
             });
         }

@@ -130,8 +130,8 @@ pub struct Links {
     /// The interface that the packet at hand came from.
     pub arrived_on: u32,
     starved: bool,
-    /// Packets sent in fragments.
-    fragmented: u64,
+    /// Packets that got an identification.
+    identified: u64,
     /// Addresses or ways changed, for the families and the log.
     pub changed: bool,
     /// Addresses of ours that another host has as well, for the log.
@@ -168,7 +168,7 @@ impl Links {
             looped: 0,
             arrived_on: ETH_INDEX,
             starved: false,
-            fragmented: 0,
+            identified: 0,
             changed: false,
             duplicates: Vec::new(),
             unreachable: Vec::new(),

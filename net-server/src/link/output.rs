@@ -11,8 +11,8 @@ use smoltcp::wire::EthernetAddress;
 use strait_abi::Errno;
 
 use super::{
-    ETH_HEADER, ETH_INDEX, LONGEST, LOOPBACK_BYTES, LOOPBACK_INDEX, LOOPBACK_PACKETS, Links, Route, eth::Frame,
-    fragment::Fragments, neighbor::Resolution,
+    ETH_HEADER, ETH_INDEX, LONGEST, LOOPBACK_BYTES, LOOPBACK_INDEX, LOOPBACK_MTU, LOOPBACK_PACKETS, Links, Route,
+    eth::Frame, fragment::Fragments, neighbor::Resolution,
 };
 use crate::{hash::Keyed, socket::SocketId};
 
@@ -112,14 +112,24 @@ impl Links {
             self.starved = true;
             return Err(Errno::ENOBUFS);
         }
-        // Unpredictable (RFC 7739): a counter that only we can follow.
-        self.fragmented += 1;
-        let identification = Keyed::default().hash_one(self.fragmented) as u32;
+        let identification = self.identification();
         for fragment in fragments {
             let (frame, ()) = self.fill(fragment.len(), |bytes| fragment.write(identification, bytes))?;
             self.output(now, frame, route);
         }
         Ok(result)
+    }
+
+    /// An identification for a packet: unpredictable (RFC 7739), a counter that
+    /// only we can follow, and never 0.
+    pub fn identification(&mut self) -> u32 {
+        self.identified += 1;
+        Keyed::default().hash_one(self.identified) as u32 | 1 << 15
+    }
+
+    /// The largest packet that goes that way.
+    pub fn mtu_of(&self, route: Route) -> usize {
+        if route == Route::Loopback { LOOPBACK_MTU } else { self.tx.mtu }
     }
 
     /// Straight into the loopback queue: its packets may be longer than a

@@ -20,6 +20,8 @@ pub const CASES: &[Case] = &[
     Case::new("a raw socket does not listen", "listen(2) EOPNOTSUPP", RAW, raw_listen),
     Case::new("IP_HDRINCL", "raw(7) IP_HDRINCL", &[RAW4], header_included),
     Case::new("IPPROTO_RAW includes the header", "raw(7) IPPROTO_RAW", &[RAW4], protocol_raw),
+    Case::new("IPV6_HDRINCL", "ipv6(7), raw(7)", &[RAW6], header_included6),
+    Case::new("a packet that is too long for its interface", "raw(7) EMSGSIZE", RAW, header_too_long),
     Case::new("ICMP_FILTER", "raw(7) ICMP_FILTER", &[RAW4], icmp_filter),
     Case::new("ICMPV6_FILTER", "RFC 3542 3.2", &[RAW6], icmp6_filter),
     Case::new("another protocol", "raw(7)", &[UDP4, UDP6], raw_udp),
@@ -108,7 +110,10 @@ fn raw_echo6(t: &Test<'_>) -> Outcome {
 fn raw_protocol(t: &Test<'_>) -> Outcome {
     err!(t.socket(t.on.family, SOCK_RAW.into(), 0), EPROTONOSUPPORT);
     err!(t.socket(t.on.family, SOCK_RAW.into(), 999), EINVAL);
-    Ok(())
+    // There are numbers that no header has a place for (IPPROTO_MPTCP).
+    let fd = ok!(t.socket(t.on.family, SOCK_RAW.into(), 262));
+    gives!(t.option(fd, SOL_SOCKET, SO_PROTOCOL), 262);
+    t.shut(&[fd])
 }
 
 fn raw_options(t: &Test<'_>) -> Outcome {
@@ -174,9 +179,48 @@ fn header_included(t: &Test<'_>) -> Outcome {
     let (got, _) = next(t, fd)?;
     eq!(got.len(), bytes.len());
     eq!(u16::from_be_bytes([got[2], got[3]]) as usize, bytes.len());
+    that!(got[4..6] != [0, 0]);
     eq!(checksum(&got[..20]), 0);
     eq!(got[20..], bytes[20..]);
     err!(t.sendto(fd, &bytes[..10], 0, &here(t)), EINVAL);
+    t.shut(&[fd])
+}
+
+/// An IPv6 packet from and to this host.
+fn packet6(protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0x60, 0, 0, 0, 0, 0, protocol, 64];
+    bytes[4..6].copy_from_slice(&(payload.len() as u16).to_be_bytes());
+    for _ in 0..2 {
+        bytes.extend(core::net::Ipv6Addr::LOCALHOST.octets());
+    }
+    bytes.extend(payload);
+    bytes
+}
+
+fn header_included6(t: &Test<'_>) -> Outcome {
+    let fd = t.sock()?;
+    gives!(t.option(fd, IPPROTO_IPV6, IPV6_HDRINCL), 0);
+    let fd = [fd, ok!(t.socket(AF_INET6, u32::from(SOCK_RAW) | SOCK_NONBLOCK, IPPROTO_RAW as u16))];
+    gives!(t.option(fd[1], IPPROTO_IPV6, IPV6_HDRINCL), 1);
+    let listener = ok!(t.socket(AF_INET6, u32::from(SOCK_RAW) | SOCK_NONBLOCK, 253));
+    ok!(t.set_option(fd[0], IPPROTO_IPV6, IPV6_HDRINCL, 1));
+    for fd in fd {
+        let bytes = packet6(253, b"experiment");
+        gives!(t.sendto(fd, &bytes, 0, &here(t)), bytes.len());
+        eq!(next(t, listener)?.0, b"experiment");
+        err!(t.sendto(fd, &bytes[..39], 0, &here(t)), EINVAL);
+    }
+    t.shut(&[fd[0], fd[1], listener])
+}
+
+fn header_too_long(t: &Test<'_>) -> Outcome {
+    let fd = ok!(t.socket(t.on.family, u32::from(SOCK_RAW) | SOCK_NONBLOCK, IPPROTO_RAW as u16));
+    if !t.v6() {
+        let long = packet(253, &[0; 1481]);
+        err!(t.sendto(fd, &long, 0, &address("10.0.2.2:0")), EMSGSIZE);
+        gives!(t.sendto(fd, &long, 0, &here(t)), long.len());
+    }
+    err!(t.sendto(fd, &vec![0; 65_537], 0, &here(t)), EMSGSIZE);
     t.shut(&[fd])
 }
 
