@@ -6,7 +6,7 @@ use strait_abi::{
     control::{Item, NO_LENGTH, TOO_LONG, items},
     net::{RecordHeader, Request},
     session::status,
-    socket::{MSG_DONTWAIT, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SCM_RIGHTS, SOL_SOCKET},
+    socket::{MSG_DONTWAIT, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SCM_RIGHTS, SOCK_RAW, SOL_SOCKET},
 };
 use strait_ring::{
     PAGE,
@@ -169,7 +169,13 @@ impl Socket {
         if flags & MSG_OOB != 0 && !self.is_inet() {
             return Err(Errno::EOPNOTSUPP);
         }
-        let to = if self.is_inet() { to.map_or(&[][..], named) } else { self.destination(to, status)? };
+        let to = match to {
+            to if !self.is_inet() => self.destination(to, status)?,
+            None => &[],
+            // Linux: one of no length is not none.
+            Some(to) if to.as_bytes().is_empty() && !(self.kind == SOCK_RAW && self.family == AF_INET) => &[0],
+            Some(to) => to.as_bytes(),
+        };
         // What may be wrong with it the server says at once.
         let asked = !self.is_inet()
             || self.is_raw()
@@ -264,11 +270,6 @@ impl Socket {
             None => Err(Errno::ENOTCONN),
         }
     }
-}
-
-/// The bytes of a destination. Linux: one of no length is not none.
-fn named(to: &Address) -> &[u8] {
-    if to.as_bytes().is_empty() { &[0] } else { to.as_bytes() }
 }
 
 /// The header of the next record and its length in the ring. EIO if they make

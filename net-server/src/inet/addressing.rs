@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use strait_abi::{
     Address, Errno,
-    address::{AF_INET, AF_INET6, AF_UNSPEC, decode_inet},
+    address::{AF_INET, AF_INET6, AF_UNSPEC, INET_LEN, decode_inet},
     socket as c,
 };
 
@@ -37,13 +37,24 @@ fn decode(domain: u16, bytes: &[u8]) -> Result<SocketAddr, Errno> {
     if bytes[..2] == domain.to_ne_bytes() { decode_inet(bytes) } else { Err(Errno::EAFNOSUPPORT) }
 }
 
-/// [`decode`] on a socket of AF_INET, where AF_UNSPEC can stand for that.
-fn decode_unspecified(bytes: &[u8]) -> Result<SocketAddr, Errno> {
-    let mut bytes = *bytes.first_chunk::<16>().ok_or(Errno::EINVAL)?;
-    if bytes[..2] == AF_UNSPEC.to_ne_bytes() {
-        bytes[..2].copy_from_slice(&AF_INET.to_ne_bytes());
-    }
-    decode(AF_INET, &bytes)
+/// [`decode`] where the family is that of the socket whatever the bytes say.
+#[cold]
+fn decode_as(domain: u16, bytes: &[u8]) -> Result<SocketAddr, Errno> {
+    let mut own = [0; INET_LEN];
+    let n = bytes.len().min(INET_LEN);
+    own[..n].copy_from_slice(&bytes[..n]);
+    own[..2].copy_from_slice(&domain.to_ne_bytes());
+    decode(domain, &own[..n])
+}
+
+/// [`decode`] where AF_UNSPEC stands for the socket's family.
+fn decode_unspecified(domain: u16, bytes: &[u8]) -> Result<SocketAddr, Errno> {
+    if bytes.starts_with(&AF_UNSPEC.to_ne_bytes()) { decode_as(domain, bytes) } else { decode(domain, bytes) }
+}
+
+/// What Linux asks of the address of an echo socket of IPv6: that it is whole.
+fn whole(bytes: &[u8]) -> Result<&[u8], Errno> {
+    if bytes.len() < INET_LEN { Err(Errno::EINVAL) } else { Ok(bytes) }
 }
 
 /// The destination that comes with a datagram of a socket. `None` if AF_UNSPEC
@@ -58,8 +69,16 @@ pub fn decode_to_send(
 ) -> Result<Option<SocketAddr>, Errno> {
     let family = bytes.first_chunk().map(|b| u16::from_ne_bytes(*b)).ok_or(Errno::EINVAL)?;
     let four = || if endpoint.only6 { Err(Errno::ENETUNREACH) } else { by_4 };
+    if let Some(raw) = &endpoint.raw {
+        return match (domain, raw.ping) {
+            (AF_INET6, true) => decode(domain, whole(bytes)?),
+            (_, true) => decode(domain, bytes),
+            (_, false) => decode_unspecified(domain, bytes),
+        }
+        .map(Some);
+    }
     match (domain, family) {
-        (AF_INET, _) => decode_unspecified(bytes).map(Some),
+        (AF_INET, _) => decode_unspecified(domain, bytes).map(Some),
         (_, AF_UNSPEC) => Ok(None),
         (_, AF_INET) => four().and_then(|()| decode(family, bytes)).map(Some),
         (_, AF_INET6) => {
@@ -123,11 +142,14 @@ fn destination6(links: &Links, domain: u16, endpoint: &Endpoint, address: Socket
 /// The peer that connect(2) of a socket means, which its client may reach.
 pub fn to_connect(core: &Core, id: SocketId, endpoint: &Endpoint, address: &Address) -> Result<SocketAddr, Errno> {
     let (socket, bytes) = (&core.sockets[id], address.as_bytes());
-    let dual = socket.domain == AF_INET6 && socket.kind == c::SOCK_DGRAM;
+    let dual = socket.domain == AF_INET6 && socket.kind == c::SOCK_DGRAM && endpoint.raw.is_none();
     let peer = match address.family() {
         Some(AF_INET) if dual && endpoint.only6 => return Err(Errno::EAFNOSUPPORT),
         // Linux: a stream socket for both takes mapped addresses only.
         Some(AF_INET) if dual => decode(AF_INET, bytes)?,
+        Some(family) if endpoint.raw.is_some() && socket.domain == AF_INET6 && family != AF_INET6 => {
+            return Err(Errno::EAFNOSUPPORT);
+        }
         _ => decode(socket.domain, bytes)?,
     };
     if let SocketAddr::V6(v6) = peer
@@ -150,13 +172,22 @@ pub fn to_connect(core: &Core, id: SocketId, endpoint: &Endpoint, address: &Addr
 /// The address that comes with bind(2), as it is written.
 pub fn decode_to_bind(core: &Core, id: SocketId, endpoint: &Endpoint, address: &Address) -> Result<SocketAddr, Errno> {
     let (socket, bytes) = (&core.sockets[id], address.as_bytes());
+    let ping = endpoint.raw.is_some_and(|raw| raw.ping);
+    let raw = endpoint.raw.is_some() && !ping;
     if socket.domain != AF_INET6 {
+        if raw {
+            // Linux does not look at the family.
+            return decode_as(AF_INET, bytes);
+        }
         let unspecified = address.family() == Some(AF_UNSPEC);
-        let address = decode_unspecified(bytes)?;
+        let address = decode_unspecified(AF_INET, bytes)?;
         // Linux: AF_UNSPEC counts as AF_INET, for any address only.
         return if unspecified && !address.ip().is_unspecified() { Err(Errno::EAFNOSUPPORT) } else { Ok(address) };
     }
-    let address = decode(AF_INET6, bytes)?;
+    let address = match decode(AF_INET6, if ping { whole(bytes)? } else { bytes }) {
+        Err(_) if raw => return Err(Errno::EINVAL),
+        other => other?,
+    };
     // Linux: a stream may have a group's address of IPv4 only.
     let group = address.ip().is_multicast() && socket.kind == c::SOCK_STREAM;
     if group || endpoint.only6 && is_mapped(address) { Err(Errno::EINVAL) } else { Ok(address) }

@@ -2,6 +2,7 @@
 
 use crate::case::Case;
 
+mod address;
 mod bind;
 mod connect;
 mod control_data;
@@ -34,6 +35,7 @@ pub const ALL: &[(&str, &[Case])] = &[
     ("sockets", socket::CASES),
     ("names", bind::CASES),
     ("connecting", connect::CASES),
+    ("addresses", address::CASES),
     ("listening", listen::CASES),
     ("streams", stream::CASES),
     ("datagrams", datagram::CASES),
