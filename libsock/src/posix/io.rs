@@ -9,7 +9,8 @@ use strait_abi::{
     net::Request,
     session::status,
     socket::{
-        MSG_DONTROUTE, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_WAITALL, O_RDONLY, O_RDWR, O_WRONLY,
+        MSG_DONTROUTE, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_FASTOPEN, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_WAITALL, O_RDONLY,
+        O_RDWR, O_WRONLY,
     },
     vfs::open,
 };
@@ -308,6 +309,10 @@ impl Process {
         if to.is_some_and(|to| !to.as_bytes().is_empty()) && !socket.is_inet() {
             let connected = socket.status() & status::CONNECTED != 0;
             return Err(if connected { Errno::EISCONN } else { Errno::EOPNOTSUPP });
+        }
+        if flags & MSG_FASTOPEN != 0 && socket.is_inet() {
+            // Without a cookie the data follows the handshake (RFC 7413).
+            self.connect_socket(socket, to.unwrap_or(&Address::EMPTY), may_wait(socket, flags))?;
         }
         if !control.is_empty() && from.len() != 0 {
             self.send_control(socket, from.len(), control, flags)?;

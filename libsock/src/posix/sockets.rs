@@ -119,18 +119,20 @@ impl Process {
     /// an event with POLLOUT (connected) or POLLERR (see SO_ERROR).
     pub fn connect(&self, fd: Fd, address: &Address) -> Result<(), Errno> {
         let socket = self.socket_of(fd)?;
+        self.connect_socket(&socket, address, socket.flags.may_wait())
+    }
+
+    pub(super) fn connect_socket(&self, socket: &Socket, address: &Address, may_wait: bool) -> Result<(), Errno> {
         let disconnects = address.family() == Some(AF_UNSPEC);
         let begins = disconnects || socket.status() & status::CONNECTED == 0;
         let attempt = || {
-            self.with_right(&socket, address, |named| {
+            self.with_right(socket, address, |named| {
                 socket.net.call(&Request::Connect { socket: socket.handle, address: named.as_bytes() }, |_| Ok(()))
             })
         };
         let first = match attempt() {
             // unix(7) on Linux: the queue of the listener is full.
-            Err(Errno::EAGAIN) if socket.is_local() && socket.flags.may_wait() => {
-                self.until(socket.send_timeout.get(), attempt)
-            }
+            Err(Errno::EAGAIN) if socket.is_local() && may_wait => self.until(socket.send_timeout.get(), attempt),
             other => other,
         };
         if begins && matches!(first, Ok(()) | Err(Errno::EINPROGRESS)) {
@@ -139,7 +141,7 @@ impl Process {
         let under_way = |result: &Result<(), Errno>| matches!(result, Err(Errno::EINPROGRESS | Errno::EALREADY));
         let begun = under_way(&first) || socket.connecting.get();
         let result = match first {
-            Err(e) if under_way(&first) && socket.flags.may_wait() => {
+            Err(e) if under_way(&first) && may_wait => {
                 let over = || if socket.is_opening() { Err(Errno::EAGAIN) } else { Ok(()) };
                 match self.until(socket.send_timeout.get(), over) {
                     // The server says what came of it.

@@ -24,6 +24,7 @@ mod raw;
 mod sendfile;
 mod socket;
 mod socket_nodes;
+mod state;
 mod stream;
 mod unix;
 mod unix_messages;
@@ -36,6 +37,7 @@ pub const ALL: &[(&str, &[Case])] = &[
     ("names", bind::CASES),
     ("connecting", connect::CASES),
     ("addresses", address::CASES),
+    ("states", state::CASES),
     ("listening", listen::CASES),
     ("streams", stream::CASES),
     ("datagrams", datagram::CASES),
