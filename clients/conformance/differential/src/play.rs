@@ -422,6 +422,11 @@ impl Play<'_> {
         }
         if self.kind.is_stream() {
             let _ = write!(text, " {}", come >= sent);
+            if come < sent {
+                // Nobody reads it. How full it is, and what that means from now
+                // on, differs.
+                let _ = self.posix.connect(table.at(s), &self.address(Name::Unspec, table.is_6(s)));
+            }
         }
         text
     }
