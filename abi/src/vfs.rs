@@ -25,6 +25,7 @@
 //! had under way; the `epoch` tells it so, and it may begin again.
 
 mod constants;
+pub mod heap;
 mod queue;
 mod request;
 pub mod token;

@@ -95,6 +95,8 @@ pub const NET: Service = Service { server: "net_server", suffix: "net" };
 pub const VFS: Service = Service { server: "vfs_server", suffix: "vfs" };
 /// The heap of `net_server`, whose size the number of sockets decides.
 pub const NET_HEAP: &str = "net_server_heap";
+/// The heap of `vfs_server`, whose size the number of clients decides.
+pub const VFS_HEAP: &str = "vfs_server_heap";
 /// All services.
 pub const SERVICES: [&Service; 2] = [&NET, &VFS];
 /// Least size of a session region: 16 pages.
@@ -255,9 +257,17 @@ pub const PROGRAMS: &[Program] = &[
             TOKENS,
             BLK_QUEUES,
             blk_data(Perms::RW),
+            Need { region: VFS_HEAP, perms: Perms::RW, min: 1, unit: 1, with: None },
         ],
         channels: &[call("entropy_driver"), Link { with: Some("blk_driver"), ..call("blk_driver") }],
-        settings: &[key("mounts", Kind::Mounts), key("quota.pages", Kind::Number), key("quota.inodes", Kind::Number)],
+        settings: &[
+            key("mounts", Kind::Mounts),
+            key("quota.pages", Kind::Number),
+            key("quota.inodes", Kind::Number),
+            key("fat.uid", Kind::Number),
+            key("fat.gid", Kind::Number),
+            key("fat.umask", Kind::Permissions),
+        ],
         ..NOTHING
     },
     Program { name: SUPERVISOR, ..NOTHING },

@@ -221,6 +221,12 @@ fn the_heap_holds_what_clients_may_ask_for() {
         "net_server",
         "must map",
     );
+    refused(
+        r#"name="vfs_server_heap" size="0x400000""#,
+        r#"name="vfs_server_heap" size="0x200000""#,
+        "vfs_server_heap",
+        "too small for its clients (1); write size=\"0x400000\"",
+    );
     // A policy that grants fewer sockets needs less.
     let system = SYSTEM.replacen("0x1400000", "0x1000000", 1);
     assert_eq!(problems(&system, &SETTINGS.replacen("sockets = 64", "sockets = 16", 1)), []);

@@ -48,7 +48,7 @@ fn with_disk() -> String {
     }
     let console = text.find("console.elf\"/>\n").unwrap() + "console.elf\"/>\n".len();
     text.insert_str(console, "        <map mr=\"blk_driver_log\" vaddr=\"0x18_0001_0000\" perms=\"rw\"/>\n");
-    text
+    text.replacen("\"vfs_server_heap\" size=\"0x400000\"", "\"vfs_server_heap\" size=\"0x1000000\"", 1)
 }
 
 fn problems(text: &str) -> Vec<String> {

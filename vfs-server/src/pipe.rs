@@ -95,7 +95,7 @@ impl Pipe {
         }
         self.len -= done;
         if self.len == 0 {
-            self.pages.clear();
+            self.pages = VecDeque::new();
             self.start = 0;
         }
         self.drained = self.drained.wrapping_add((was_full && !self.is_full()).into());

@@ -2,11 +2,12 @@
 //! each paid by the client that asked for it.
 //!
 //! Every client has a share, so one that fills its own takes nothing from the
-//! others, and all shares together are less than the server's heap. What is
-//! paid for is given back when the [`Page`] or [`Charge`] goes away, whoever
-//! drops it.
+//! others, and there is heap for all shares together (`strait_abi::vfs::heap`). What
+//! is paid for is given back when the [`Page`] or [`Charge`] goes away, whoever
+//! drops it. A page is kept then for the next one: between pages the heap has no
+//! gaps that only something smaller fits into.
 
-use alloc::{boxed::Box, rc::Rc, vec::Vec};
+use alloc::{boxed::Box, rc::Rc, vec, vec::Vec};
 use core::cell::RefCell;
 
 use strait_abi::Errno;
@@ -31,6 +32,7 @@ pub struct Pool {
     share: Amount,
     clients: usize,
     used: RefCell<Used>,
+    free: RefCell<Vec<Box<[u8]>>>,
 }
 
 #[derive(Default)]
@@ -55,14 +57,9 @@ pub struct Charge {
 }
 
 impl Pool {
-    /// A pool of `total`, shared out evenly among `clients`, or less for each
-    /// if `share` says so.
-    pub fn new(total: Amount, clients: usize, share: Option<Amount>) -> Rc<Self> {
-        let n = clients.max(1) as u64;
-        let even = Amount { pages: total.pages / n, inodes: total.inodes / n };
-        let share =
-            share.map_or(even, |s| Amount { pages: s.pages.min(even.pages), inodes: s.inodes.min(even.inodes) });
-        Rc::new(Self { share, clients, used: RefCell::default() })
+    /// A pool with this share for each of `clients`.
+    pub fn new(share: Amount, clients: usize) -> Rc<Self> {
+        Rc::new(Self { share, clients, used: RefCell::default(), free: RefCell::default() })
     }
 
     /// What each client may use.
@@ -83,11 +80,16 @@ impl Pool {
 
     /// A page of zeros. ENOSPC if the payer's share is used up.
     pub fn page(self: &Rc<Self>, payer: Payer) -> Result<Page, Errno> {
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(PAGE).map_err(|_| Errno::ENOSPC)?;
         self.pay(payer, Amount { pages: 1, inodes: 0 })?;
-        bytes.resize(PAGE, 0);
-        Ok(Page { bytes: bytes.into_boxed_slice(), payer, pool: self.clone() })
+        let free = self.free.borrow_mut().pop();
+        let bytes = match free {
+            Some(mut bytes) => {
+                bytes.fill(0);
+                bytes
+            }
+            None => vec![0; PAGE].into_boxed_slice(),
+        };
+        Ok(Page { bytes, payer, pool: self.clone() })
     }
 
     /// So many files. ENOSPC if the payer's share is used up.
@@ -144,6 +146,7 @@ impl core::ops::DerefMut for Page {
 impl Drop for Page {
     fn drop(&mut self) {
         self.pool.give_back(self.payer, Amount { pages: 1, inodes: 0 });
+        self.pool.free.borrow_mut().push(core::mem::take(&mut self.bytes));
     }
 }
 
@@ -159,8 +162,7 @@ mod tests {
 
     #[test]
     fn each_pays_for_itself_and_gets_it_back() {
-        let pool = Pool::new(Amount { pages: 5, inodes: 2 }, 2, None);
-        assert_eq!(pool.share(), Amount { pages: 2, inodes: 1 });
+        let pool = Pool::new(Amount { pages: 2, inodes: 1 }, 2);
         let a = (pool.page(0).unwrap(), pool.page(0).unwrap());
         assert_eq!(pool.page(0).err(), Some(Errno::ENOSPC));
         let b = pool.page(1).unwrap();
@@ -170,6 +172,9 @@ mod tests {
         let free = pool.inodes(NOBODY, 7).unwrap();
         drop((a, b, i, free));
         assert_eq!(pool.used(), (Amount::default(), 3));
-        assert!(pool.page(0).is_ok());
+        let mut page = pool.page(0).unwrap();
+        page[7] = 7;
+        drop(page);
+        assert_eq!(pool.page(0).unwrap()[..], [0; PAGE]);
     }
 }

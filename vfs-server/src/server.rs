@@ -17,14 +17,15 @@ use strait_abi::{
     Errno, end, entropy,
     log::Logger,
     vfs::{
-        Counters,
+        Counters, heap,
         token::{Issuer, REGION},
     },
 };
 use strait_pd::{Channel, ChannelSet, Component, Environment, Message, PdRef};
-use strait_ring::{PAGE, SharedMemory};
+use strait_ring::SharedMemory;
 
 use crate::{
+    disk::client::DRIVER,
     file_system::FileSystem,
     mounts::{Kind, mount_all},
     pool::{Amount, Pool},
@@ -35,11 +36,8 @@ use crate::{
 
 /// Names of session regions end so.
 pub const SUFFIX: &str = "_vfs";
-/// The heap, if the description does not say.
+/// How much more than the least the heap is, if the description does not say.
 const DEFAULT_HEAP: u64 = 8 << 20;
-/// Bytes of the heap that a file costs at most besides its content: its names,
-/// its place in the trees.
-const INODE_BYTES: u64 = 1024;
 /// User and group of the first client, unless the settings say otherwise.
 const FIRST_ID: u32 = 1000;
 
@@ -86,16 +84,19 @@ pub fn start_with(env: Environment, more: &[Kind]) -> Result<VfsServer, StartErr
     Ok(VfsServer { log: Some(log), ..server })
 }
 
-/// What clients may fill: half of the heap with content, a quarter with names.
+/// What clients may fill: what the heap has for it, or less if the settings say so.
 fn pool(env: &Environment) -> Result<Rc<Pool>, StartError> {
-    let heap = env.config.region(&format!("{}_heap", env.config.name)).map_or(DEFAULT_HEAP, |r| r.size);
-    let total = Amount { pages: heap / 2 / PAGE as u64, inodes: heap / 4 / INODE_BYTES };
-    let quota = |key, otherwise| match env.config.setting(key) {
-        None => Ok(otherwise),
+    let (n, disk) = (clients(env).count(), env.channel(DRIVER).is_ok());
+    let least = heap::least(n as u64, disk);
+    let size = env.config.region(&format!("{}_heap", env.config.name)).map_or(least + DEFAULT_HEAP, |r| r.size);
+    let share = heap::share(size, n as u64, disk)
+        .ok_or_else(|| StartError(format!("the heap has {size} bytes; {n} clients need {least}")))?;
+    let quota = |key| match env.config.setting(key) {
+        None => Ok(share),
         Some(text) => text.parse().map_err(|_| StartError(format!("{key}: `{text}` is no number"))),
     };
-    let share = Amount { pages: quota("quota.pages", u64::MAX)?, inodes: quota("quota.inodes", u64::MAX)? };
-    Ok(Pool::new(total, clients(env).count(), Some(share)))
+    let quota = Amount { pages: quota("quota.pages")?, inodes: quota("quota.inodes")? };
+    Ok(Pool::new(Amount { pages: share.min(quota.pages), inodes: share.min(quota.inodes) }, n))
 }
 
 /// The names of the clients, in their order.
