@@ -55,7 +55,7 @@ host:
 	@sh tools/setup.sh host net
 
 archive: host
-	@$(PYTHON) tools/archive.py build/archive.tar --random 10m.bin=10485760 clients/httpd/www
+	@$(PYTHON) tools/archive.py build/archive.tar --random 10m.bin=10485760 clients/httpd/www clients/host/files
 
 # The disk, unless it is there: what is on it is kept.
 disk: host

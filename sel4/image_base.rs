@@ -25,6 +25,7 @@ fn main() {
         "supervisor",
         "hostile",
         "victim",
+        "host",
     ];
     println!("cargo::rerun-if-changed=../../image_base.rs");
     let name = std::env::var("CARGO_PKG_NAME").unwrap_or_default();

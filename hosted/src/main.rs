@@ -22,6 +22,7 @@ const PROGRAMS: &[Program] = &[
     Program::new("relay", |s| strait_relay::main(s.env)),
     Program::new("hostile", |s| strait_hostile::main(s.env)),
     Program::new("victim", |s| strait_victim::main(s.env)),
+    Program::new("host", |s| strait_host::main(s.env)),
     Program::new("conformance", |s| strait_conformance::main(s.env)),
 ];
 

@@ -318,6 +318,13 @@ pub const PROGRAMS: &[Program] = &[
     },
     Program { name: "hostile", sessions: &[&NET, &VFS], ..NOTHING },
     Program { name: "victim", sessions: &[&NET, &VFS], ..NOTHING },
+    Program {
+        name: "host",
+        sessions: &[&NET, &VFS],
+        settings: &[key("port", Kind::Port)],
+        port: Some(7400),
+        ..NOTHING
+    },
     Program { name: "conformance", sessions: &[&NET], settings: &[key("only", Kind::Text)], ..NOTHING },
     Program { name: "fetch", sessions: &[&NET], settings: &[key("url", Kind::HttpUrl)], ..NOTHING },
 ];

@@ -23,6 +23,8 @@ PREFIX6 = "fd00:5::"
 """The /64 that the host announces where a test asks for IPv6."""
 PEER6 = PREFIX6 + "2"
 """The host's side in it."""
+DEAD_SERVER = "10.0.2.3"
+"""The first of the name servers that DHCP names: nobody has it."""
 SECOND_PEER = "10.0.2.77"
 """A second address of the host, to be taken away in mid-transfer."""
 
@@ -71,6 +73,8 @@ def open_tap(name):
 def make_tap(name, ipv6=False):
     """A TAP device that stays when nobody holds it."""
     run("ip", "tuntap", "add", "dev", name, "mode", "tap")
+    # Its addresses can be used at once.
+    Path(f"/proc/sys/net/ipv6/conf/{name}/accept_dad").write_text("0")
     Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("0" if ipv6 else "1")
     run("ip", "link", "set", name, "txqueuelen", "4000", "up")
 
@@ -87,12 +91,26 @@ def raw_socket(interface):
     return raw
 
 
+NAMES = [
+    "--host-record=six.test,10.9.8.7,fd00:9::7",
+    "--cname=alias.test,other.test,six.test",
+    "--host-record=brief.test,10.9.8.9,2",
+    # More than a datagram holds.
+    *(f"--host-record=many.test,10.8.0.{i}" for i in range(1, 101)),
+    # Is not there.
+    "--address=/none.test/",
+    # Everything else is the host.
+    f"--address=/#/{PEER}",
+]
+"""What dnsmasq knows."""
+
+
 class Link:
     """The wire between the host and one run of the system.
 
     `guest_tap` is where the system attaches. Without faults it is the host's
     own interface; with faults `wire.py` sits between the two. With `ipv6` the
-    host announces a prefix.
+    host announces a prefix, and itself as a name server by its address of the link.
     """
 
     def __init__(self, directory, faults=None, ipv6=False):
@@ -101,10 +119,12 @@ class Link:
         self.taps = ["peer0"]
         make_tap("peer0", ipv6)
         run("ip", "address", "add", f"{PEER}/24", "dev", "peer0")
-        announce = []
+        announce, dns = [], f"{DEAD_SERVER},{PEER}"
         if ipv6:
+            dns = DEAD_SERVER
             run("ip", "address", "add", f"{PEER6}/64", "dev", "peer0", "nodad")
             announce = ["--enable-ra", f"--dhcp-range={PREFIX6},ra-only,64,1h", "--ra-param=peer0,4,1800"]
+            announce.append("--dhcp-option=option6:dns-server,[fe80::]")
         self.guest_tap = "peer0"
         if faults is not None:
             self.taps.append("guest0")
@@ -116,8 +136,8 @@ class Link:
             self.wait_until(self.wire_report.exists)
         self.start(
             "dnsmasq", "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--interface=peer0",
-            "--bind-interfaces", "--except-interface=lo", "--no-resolv", "--no-hosts", f"--address=/#/{PEER}",
-            f"--dhcp-range={GUEST},{GUEST},255.255.255.0,1h", f"--dhcp-option=3,{PEER}", f"--dhcp-option=6,{PEER}",
+            "--bind-dynamic", "--except-interface=lo", "--no-resolv", "--no-hosts", *NAMES,
+            f"--dhcp-range={GUEST},{GUEST},255.255.255.0,1h", f"--dhcp-option=3,{PEER}", f"--dhcp-option=6,{dns}",
             f"--dhcp-leasefile={self.directory}/leases", "--dhcp-authoritative", "--no-ping", "--user=root",
             "--log-queries", "--log-dhcp", "--log-facility=-", "--pid-file=", *announce,
         )  # fmt: skip
