@@ -7,7 +7,7 @@ use strait_hosted::Program;
 use strait_hosted::devices::DRIVERS;
 
 const PROGRAMS: &[Program] = &[
-    Program::new("net_server", |s| s.serve(strait_net_server::start)),
+    Program::new("net_server", |s| s.serve(|env| strait_net_server::start_with(env, &[strait_family_echo::FAMILY]))),
     Program::new("vfs_server", |s| s.serve(strait_vfs_server::start)),
     Program::new("supervisor", |s| s.serve(strait_supervisor::Supervisor::new)),
     Program::new("echo", |s| strait_echo::main(s.env)),

@@ -18,6 +18,14 @@ pub fn register_all(registry: &mut Registry, core: &mut Core) {
     registry.register(&[strait_abi::address::AF_UNIX], Box::new(crate::unix::Unix::new(core)));
 }
 
+/// A family of another crate.
+pub struct Further {
+    /// What the setting that switches it on calls it.
+    pub name: &'static str,
+    /// Registers it.
+    pub register: fn(&mut Registry, &mut Core),
+}
+
 /// What a family does. Every call returns at once: what must wait gives EAGAIN
 /// or EINPROGRESS and is told by the socket's status later.
 ///
@@ -122,9 +130,11 @@ pub trait Family {
         Ok((0, 0))
     }
 
-    /// See [`Request::Send`](strait_abi::net::Request::Send).
-    fn send(&mut self, _core: &mut Core, _id: SocketId) -> Result<(), Errno> {
-        Err(Errno::EOPNOTSUPP)
+    /// See [`Request::Send`](strait_abi::net::Request::Send): a doorbell that can
+    /// say at once what is wrong.
+    fn send(&mut self, core: &mut Core, id: SocketId) -> Result<(), Errno> {
+        self.doorbell(core, id);
+        Ok(())
     }
 
     /// listen(2) once more; the engine has changed the backlog.

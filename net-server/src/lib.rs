@@ -37,7 +37,7 @@ mod unix;
 /// What an address family in a crate of its own works with.
 ///
 /// It implements [`Family`](api::Family), and the program that starts the server
-/// hands a function that registers it to [`start_with`]. The engine looks after
+/// hands it to [`start_with`] as [`Further`](api::Further). The engine looks after
 /// handles, quotas, generic options, SO_ERROR and events; the family keeps what
 /// it knows of a socket under [`Socket::state`](api::Socket::state), says by
 /// [`Core::set_status`](api::Core::set_status) what is possible, and moves whole
@@ -47,7 +47,7 @@ mod unix;
 pub mod api {
     pub use crate::{
         core::Core,
-        family::{Family, Registry},
+        family::{Family, Further, Registry},
         record::Record,
         socket::{Socket, SocketId},
     };
@@ -78,7 +78,7 @@ use strait_ring::{
 
 use crate::{
     core::{Core, Counters, Session},
-    family::Registry,
+    family::{Further, Registry},
     interfaces::link_of,
     link::{
         ETH_INDEX, Input, Links,
@@ -187,9 +187,9 @@ pub fn start(env: Environment) -> Result<NetServer, StartError> {
     start_with(env, &[])
 }
 
-/// [`start`] with further address families, each registered by a function of
-/// its crate.
-pub fn start_with(env: Environment, more: &[fn(&mut Registry, &mut Core)]) -> Result<NetServer, StartError> {
+/// [`start`] with further address families. Each is switched on by a setting,
+/// `family.NAME = true`.
+pub fn start_with(env: Environment, more: &[Further]) -> Result<NetServer, StartError> {
     let pd = env.pd;
     let log = Logger::new(&env);
     let driver = env.channel("eth_driver")?;
@@ -262,8 +262,10 @@ pub fn start_with(env: Environment, more: &[fn(&mut Registry, &mut Core)]) -> Re
     };
     let mut families = Registry::default();
     family::register_all(&mut families, &mut core);
-    for register in more {
-        register(&mut families, &mut core);
+    for Further { name, register } in more {
+        if env.config.setting(&alloc::format!("family.{name}")) == Some("true") {
+            register(&mut families, &mut core);
+        }
     }
     let mut server = NetServer {
         pd,

@@ -247,6 +247,7 @@ pub const PROGRAMS: &[Program] = &[
             key("ipv6.address", Kind::Ipv6Prefixes),
             key("ipv6.gateway", Kind::Ipv6),
             key("ipv6.dns", Kind::Ipv6List),
+            key("family.echo", Kind::OneOf(&["true", "false"])),
         ],
         ..NOTHING
     },
@@ -325,7 +326,12 @@ pub const PROGRAMS: &[Program] = &[
         port: Some(7400),
         ..NOTHING
     },
-    Program { name: "conformance", sessions: &[&NET], settings: &[key("only", Kind::Text)], ..NOTHING },
+    Program {
+        name: "conformance",
+        sessions: &[&NET],
+        settings: &[key("only", Kind::Text), key("after", Kind::Text)],
+        ..NOTHING
+    },
     Program { name: "fetch", sessions: &[&NET], settings: &[key("url", Kind::HttpUrl)], ..NOTHING },
 ];
 

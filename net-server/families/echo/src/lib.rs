@@ -3,8 +3,10 @@
 //! program that starts the server registers it in one line:
 //!
 //! ```ignore
-//! strait_net_server::start_with(env, &[strait_family_echo::register])
+//! strait_net_server::start_with(env, &[strait_family_echo::FAMILY])
 //! ```
+//!
+//! and `[net_server.family]` with `echo = true` in `strait.toml` switches it on.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -14,7 +16,7 @@ extern crate alloc;
 use alloc::{boxed::Box, vec::Vec};
 
 use strait_abi::{Address, Errno, session::status, socket::SOCK_DGRAM};
-use strait_net_server::api::{Core, Family, Registry, SocketId};
+use strait_net_server::api::{Core, Family, Further, Registry, SocketId};
 
 /// The family's number: beyond all that Linux knows.
 pub const AF_ECHO: u16 = 0xfe00;
@@ -23,8 +25,10 @@ const LONGEST: u32 = 16 * 1024;
 /// Datagrams of one socket in one turn.
 const BURST: usize = 64;
 
-/// Adds the family to a server.
-pub fn register(registry: &mut Registry, _: &mut Core) {
+/// The family, for a server.
+pub const FAMILY: Further = Further { name: "echo", register };
+
+fn register(registry: &mut Registry, _: &mut Core) {
     registry.register(&[AF_ECHO], Box::new(Echo::default()));
 }
 

@@ -8,7 +8,7 @@ use strait_abi::{
     session::{SessionRegion, VERSION},
     socket::{SOCK_DGRAM, SOCK_STREAM},
 };
-use strait_family_echo::{AF_ECHO, register};
+use strait_family_echo::{AF_ECHO, FAMILY};
 use strait_net_server::{NetServer, start_with};
 use strait_pd::{Channel, ChannelConfig, ChannelSet, Component, Config, MESSAGE_BYTES, Message, Pd, RegionConfig};
 use strait_ring::{
@@ -72,10 +72,10 @@ fn server(more: bool) -> (NetServer, SessionRegion) {
             .collect(),
         irqs: vec![],
         children: vec![],
-        settings: vec![],
+        settings: more.then(|| ("family.echo".to_string(), "true".to_string())).into_iter().collect(),
     };
     let env = environment_for_tests(Box::leak(Box::new(Still::default())), config, &regions);
-    let server = if more { start_with(env, &[register]) } else { strait_net_server::start(env) }.unwrap();
+    let server = start_with(env, &[FAMILY]).unwrap();
     (server, SessionRegion::new(session).unwrap())
 }
 
@@ -91,7 +91,7 @@ fn socket(server: &mut NetServer, kind: u16, protocol: u16) -> Result<u32, Errno
 }
 
 #[test]
-fn it_is_there_if_registered() {
+fn it_is_there_if_switched_on() {
     let (mut without, _) = server(false);
     assert_eq!(socket(&mut without, SOCK_DGRAM, 0), Err(Errno::EAFNOSUPPORT));
     let (mut with, _) = server(true);

@@ -3,4 +3,4 @@
 #![no_std]
 #![no_main]
 
-strait_sel4::server!(main = strait_net_server::start);
+strait_sel4::server!(main = |env| strait_net_server::start_with(env, &[strait_family_echo::FAMILY]));
