@@ -5,13 +5,15 @@ Usage: conformance.py linux|hosted|sel4 [PART OF A NAME]
        conformance.py system FOLDER   writes the system that hosted and sel4 run
 
 Prints a line for each case that fails, and closes with `N passed, N failed`.
-Succeeds if that says that none failed.
+Succeeds if that says that none failed, and there are as many as the suite has.
+All that the world says is in build/conformance/WORLD.log.
 
-The system is that of microkit.system, with the client `conformance` in place
-of all others.
+The system is that of microkit.system, with two clients in place of all others:
+`conformance`, which may do anything, and after it `user`, which may not.
 """
 
 import os
+import queue
 import re
 import subprocess
 import sys
@@ -23,20 +25,30 @@ import world
 ROOT = world.ROOT
 OUT = os.path.join("build", "conformance")
 DISK = f"{OUT}/disk.img"
-CLIENT = "conformance"
-# What a run may take, in seconds; most goes into a few cases that wait.
-PATIENCE = {"linux": 120, "hosted": 300, "sel4": 1200}
+ORACLE = "target/release/strait-conformance-linux"
+PROGRAM = "conformance"
+# Seconds in which some line must come; cases wait for some.
+PATIENCE = {"linux": 60, "hosted": 60, "sel4": 180}
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed$")
 
-# Sessions, heap, configuration, log: name, size, where, and who else maps it.
-# The largest burst of a case is 400 sockets in this one session.
-REGIONS = [
-    ("net", 0x1000000, 0x18_0000_0000, "net_server"),
-    ("vfs", 0x400000, 0x18_0100_0000, "vfs_server"),
-    ("heap", 0x800000, 0x18_0200_0000, None),
-    ("config", 0x1000, 0x18_0300_0000, None),
-    ("log", 0x10000, 0x18_0300_1000, "console"),
-]
+# Of each client: sessions, heap, configuration, log: name, size, where, and who else
+# maps it. The largest burst of a case is 400 sockets in one session.
+CLIENTS = {
+    "conformance": [
+        ("net", 0x1000000, 0x18_0000_0000, "net_server"),
+        ("vfs", 0x400000, 0x18_0100_0000, "vfs_server"),
+        ("heap", 0x800000, 0x18_0200_0000, None),
+        ("config", 0x1000, 0x18_0300_0000, None),
+        ("log", 0x10000, 0x18_0300_1000, "console"),
+    ],
+    "user": [
+        ("net", 0x100000, 0x18_0400_0000, "net_server"),
+        ("vfs", 0x40000, 0x18_0500_0000, "vfs_server"),
+        ("heap", 0x200000, 0x18_0600_0000, None),
+        ("config", 0x1000, 0x18_0700_0000, None),
+        ("log", 0x10000, 0x18_0700_1000, "console"),
+    ],
+}
 PEERS = [("net_server", True), ("vfs_server", True), ("timer_driver", True), ("console", False)]
 
 
@@ -79,20 +91,21 @@ def add_map(pd, region, at, symbols=()):
 
 
 def add_suite(system):
-    """Puts the client `conformance` in."""
-    add_client(system, CLIENT, REGIONS)
+    """Puts the clients in."""
+    for client, regions in CLIENTS.items():
+        add_client(system, client, regions, PROGRAM)
 
 
-def add_client(system, client, regions):
+def add_client(system, client, regions, program=None):
     """Puts a client in, nested in the supervisor."""
     pds = {pd.get("name"): pd for pd in system.iter("protection_domain")}
     parent = pds["supervisor"]
     numbers = {int(child.get("id")) for child in parent.findall("protection_domain")}
     number = next(n for n in range(62) if n not in numbers)
-    suite = ET.SubElement(
+    pd = ET.SubElement(
         parent, "protection_domain", name=client, id=str(number), priority="20", fpu="false", stack_size="0x20000"
     )
-    ET.SubElement(suite, "program_image", path=f"{client}.elf")
+    ET.SubElement(pd, "program_image", path=f"{program or client}.elf")
     symbols = {
         "config": {"setvar_vaddr": "strait_config"},
         "heap": {"setvar_vaddr": "strait_heap", "setvar_size": "strait_heap_size"},
@@ -105,7 +118,7 @@ def add_client(system, client, regions):
         if size >= 0x200000:
             region.set("page_size", "0x200000")
         system.insert(0, region)
-        add_map(suite, name, at, symbols.get(suffix, {}))
+        add_map(pd, name, at, symbols.get(suffix, {}))
         if other:
             add_map(pds[other], name, at)
     for peer, calls in PEERS:
@@ -117,12 +130,23 @@ def add_client(system, client, regions):
         system.append(channel)
 
 
-# The suite does what root may do on Linux.
-POLICY = f"""
-[net_server.policy.{CLIENT}]
+# The one does what root may do on Linux; the other what anybody may, but for
+# what Linux cannot forbid.
+SETTINGS = """
+[net_server.family]
+echo = true
+
+[net_server.policy.conformance]
 raw = true
 administer = true
 ports = ["1-65535"]
+
+[net_server.policy.user]
+destinations = ["127.0.0.0/8", "::1/128", "10.0.2.0/28"]
+ephemeral = 12
+
+[user]
+after = "conformance"
 """
 
 
@@ -147,7 +171,7 @@ def write_system(folder):
     ET.indent(tree, "    ")
     tree.write(os.path.join(folder, "conformance.system"), encoding="utf-8", xml_declaration=True)
     with open(os.path.join(ROOT, "strait.toml"), encoding="utf-8") as file:
-        text = settings_without(file.read(), gone) + POLICY
+        text = settings_without(file.read(), gone) + SETTINGS
     with open(os.path.join(folder, "conformance.toml"), "w", encoding="utf-8") as file:
         file.write(text)
 
@@ -170,15 +194,16 @@ def configure(only):
     must(
         "cargo", "run", "--quiet", "--release", "-p", "strait-system", "--", "generate",
         "--system", f"{OUT}/conformance.system", "--config", f"{OUT}/conformance.toml",
-        "--search", OUT, "--search", "build", "--set", f"{CLIENT}.only={only}", "--out", f"{OUT}/config",
+        "--search", OUT, "--search", "build", "--out", f"{OUT}/config",
+        *(word for client in CLIENTS for word in ("--set", f"{client}.only={only}")),
     )  # fmt: skip
 
 
 def command(where, only):
     """Builds what runs in a world; the command that runs it."""
+    must("cargo", "build", "--quiet", "--release", "-p", "strait-conformance-linux")
     if where == "linux":
-        must("cargo", "build", "--quiet", "--release", "-p", "strait-conformance-linux")
-        return ["target/release/strait-conformance-linux", *([only] if only else [])]
+        return [ORACLE, *([only] if only else [])]
     configure(only)
     if where == "hosted":
         must("cargo", "build", "--quiet", "--release", "-p", "strait-hosted")
@@ -191,17 +216,42 @@ def command(where, only):
     return world.qemu_command("user,id=net0,ipv6=off", f"{OUT}/loader.img", DISK)
 
 
-def follow(lines, show):
-    """Reads to the closing line; (passed, failed), or None without one."""
-    for line in lines:
-        # Others' lines, and what the kernel prints, are of interest only when it goes wrong.
-        text = line.rstrip("\r\n")
-        mine = text.removeprefix(f"{CLIENT}| ")
-        show(mine)
-        closing = CLOSING.match(mine)
-        if closing:
-            return int(closing.group(1)), int(closing.group(2))
-    return None
+class Suite:
+    """What is heard of the suite: from one client, or from several."""
+
+    def __init__(self, clients):
+        self.open = set(clients)
+        self.passed = self.failed = 0
+        self.case = None
+
+    def hear(self, line):
+        """A line of the world's; what of it is to be shown."""
+        line = line.rstrip("\r\n")
+        # Linux says nothing but what the suite says.
+        client, _, text = (None, None, line) if None in self.open else line.partition("| ")
+        if client not in self.open:
+            # Others' lines, and what the kernel prints, are of interest only when it goes wrong.
+            return line
+        if text.startswith("case "):
+            self.case = text.removeprefix("case ")
+            return None
+        closing = CLOSING.match(text)
+        if not closing:
+            return text
+        self.open.remove(client)
+        self.passed += int(closing.group(1))
+        self.failed += int(closing.group(2))
+        return None
+
+
+def verdict(suite, silence, expected):
+    """What is wrong with a run, besides cases that failed; None if nothing is."""
+    if suite.open:
+        where = f"in the case {suite.case}" if suite.case else "before the first case"
+        return f"nothing was heard for {silence} seconds, {where}" if silence else f"the run ended {where}"
+    if suite.passed + suite.failed != expected:
+        return f"{suite.passed + suite.failed} cases ran, and there are {expected}"
+    return None if expected else "there is no such case"
 
 
 def run(where, only):
@@ -209,19 +259,34 @@ def run(where, only):
         command(where, only), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, errors="replace",
     )  # fmt: skip
-    timer = threading.Timer(PATIENCE[where], child.kill)
-    timer.start()
+    lines = queue.Queue()
+
+    def read():
+        for line in child.stdout:
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    suite, silence = Suite([None] if where == "linux" else CLIENTS), None
+    os.makedirs(os.path.join(ROOT, OUT), exist_ok=True)
     try:
-        result = follow(child.stdout, lambda line: print(line, flush=True))
+        with open(os.path.join(ROOT, OUT, f"{where}.log"), "w", encoding="utf-8") as log:
+            while suite.open and (line := lines.get(timeout=PATIENCE[where])) is not None:
+                log.write(line)
+                if (shown := suite.hear(line)) is not None:
+                    print(shown, flush=True)
+    except queue.Empty:
+        silence = PATIENCE[where]
     finally:
-        timer.cancel()
-        child.terminate()
+        child.kill()
         child.wait()
-    if result is None:
-        print(f"no closing line in {PATIENCE[where]} seconds, or the run ended before it", file=sys.stderr)
-        return 1
-    passed, failed = result
-    return 0 if passed and not failed else 1
+    expected = int(subprocess.check_output([ORACLE, "--count", only], cwd=ROOT, text=True))
+    problem = verdict(suite, silence, expected)
+    if problem:
+        print(problem, file=sys.stderr)
+    else:
+        print(f"{suite.passed} passed, {suite.failed} failed", flush=True)
+    return 1 if problem or suite.failed else 0
 
 
 def main(arguments):

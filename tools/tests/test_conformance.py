@@ -28,14 +28,15 @@ class System(unittest.TestCase):
         conformance.add_suite(self.system)
         ends = [(end.get("pd"), end.get("id")) for end in self.system.iter("end")]
         self.assertEqual(len(ends), len(set(ends)))
-        self.assertIn("conformance", [pd for pd, _ in ends])
         mapped = [m.get("mr") for m in self.system.iter("map")]
-        self.assertEqual(mapped.count("conformance_net"), 2)
+        for client in conformance.CLIENTS:
+            self.assertIn(client, [pd for pd, _ in ends])
+            self.assertEqual(mapped.count(f"{client}_net"), 2)
 
     def test_who_looks_after_clients_looks_after_the_suite(self):
         conformance.add_suite(self.system)
         supervisor = next(pd for pd in self.system.iter("protection_domain") if pd.get("name") == "supervisor")
-        self.assertEqual([pd.get("name") for pd in supervisor.findall("protection_domain")], ["conformance"])
+        self.assertEqual([pd.get("name") for pd in supervisor.findall("protection_domain")], list(conformance.CLIENTS))
 
     def test_some_clients_may_stay(self):
         system = ET.parse(os.path.join(conformance.ROOT, "microkit.system")).getroot()
@@ -51,14 +52,30 @@ class System(unittest.TestCase):
 
 
 class Lines(unittest.TestCase):
-    def test_the_closing_line_ends_it(self):
-        seen = []
-        lines = ["net_server| up\n", "conformance| FAILED x\r\n", "conformance| 3 passed, 1 failed\r\n", "never read\n"]
-        self.assertEqual(conformance.follow(lines, seen.append), (3, 1))
-        self.assertEqual(seen, ["net_server| up", "FAILED x", "3 passed, 1 failed"])
+    def hear(self, clients, lines):
+        self.suite = conformance.Suite(clients)
+        return [shown for line in lines if (shown := self.suite.hear(line)) is not None]
+
+    def test_the_closing_lines_of_all_end_it(self):
+        shown = self.hear(
+            ["conformance", "user"],
+            ["net_server| up\n", "conformance| case x\n", "conformance| FAILED x\r\n", "conformance| 3 passed, 1 failed\r\n"],
+        )
+        self.assertEqual(shown, ["net_server| up", "FAILED x"])
+        self.assertIn("ended in the case x", conformance.verdict(self.suite, None, 5))
+        self.assertIsNone(self.suite.hear("user| 1 passed, 0 failed\n"))
+        self.assertIsNone(conformance.verdict(self.suite, None, 5))
+        self.assertEqual((self.suite.passed, self.suite.failed), (4, 1))
+        self.assertIn("there are 6", conformance.verdict(self.suite, None, 6))
 
     def test_no_other_line_does(self):
-        self.assertIsNone(conformance.follow(["echo| 1 passed, 0 failed\n", "11 passed, 0 failed?\n"], lambda _: None))
+        lines = ["echo| 1 passed, 0 failed\n", "user| 11 passed, 0 failed?\n", "user| case a | b\n"]
+        self.assertEqual(len(self.hear(["user"], lines)), 2)
+        self.assertIn("60 seconds, in the case a | b", conformance.verdict(self.suite, 60, 0))
+
+    def test_linux_has_no_names(self):
+        self.assertEqual(self.hear([None], ["case x\n", "FAILED | x\n", "0 passed, 1 failed\n"]), ["FAILED | x"])
+        self.assertIsNone(conformance.verdict(self.suite, None, 1))
 
 
 if __name__ == "__main__":

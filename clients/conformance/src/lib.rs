@@ -14,8 +14,9 @@
 //! Everything happens over loopback, in one thread, with sockets that do not
 //! wait. Each case has ports of its own and leaves no descriptor behind.
 //!
-//! A line for each case that fails, and the last line is
-//! `N passed, N failed`.
+//! Two run it, one after the other: one who may do anything, as root, and one who
+//! was granted nothing ([`Who`]). A line for each case that begins and for each
+//! that fails, and the last line of each is `N passed, N failed`.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -30,5 +31,5 @@ mod run;
 mod strait;
 pub mod test;
 
-pub use run::{Tally, differences, run};
+pub use run::{Tally, Who, count, differences, run};
 pub use strait::main;

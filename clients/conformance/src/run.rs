@@ -5,7 +5,7 @@ use core::fmt::{self, Write};
 
 use crate::{
     case::{Case, Failure, On, Outcome},
-    cases::ALL,
+    cases::{ALL, USER},
     posix::*,
     test::Test,
 };
@@ -19,6 +19,14 @@ pub struct Tally {
     pub failed: usize,
 }
 
+impl core::ops::Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { passed: self.passed + other.passed, failed: self.failed + other.failed }
+    }
+}
+
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} passed, {} failed", self.passed, self.failed)
@@ -30,16 +38,39 @@ fn full_name(case: &Case, on: &On) -> String {
     if on.name.is_empty() { case.name.into() } else { format!("{} [{}]", case.name, on.name) }
 }
 
-/// Runs all cases whose name contains `only`, and says a line of each that
-/// fails; the tally is said last.
-pub fn run(posix: &dyn Posix, only: &str, say: &mut dyn FnMut(&str)) -> Tally {
+/// Who runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// One who may do anything: root on Linux.
+    Root,
+    /// One who was granted nothing.
+    User,
+}
+
+/// The cases of `who` whose name contains `only`, each on its kinds of socket:
+/// with a number of its own and its name.
+fn selected(who: Who, only: &str) -> impl Iterator<Item = (usize, String, &'static Case, &'static On)> {
+    let each = |part: &'static [(&str, &[Case])], who| {
+        let cases = part.iter().flat_map(|(_, cases)| *cases);
+        cases.flat_map(move |case| case.on.iter().map(move |on| (who, case, on)))
+    };
+    let all = each(ALL, Who::Root).chain(each(USER, Who::User)).enumerate();
+    all.filter(move |(_, (whose, ..))| *whose == who)
+        .map(|(number, (_, case, on))| (number, full_name(case, on), case, on))
+        .filter(move |(_, name, ..)| name.contains(only))
+}
+
+/// How many cases [`run`] runs in all, for both.
+pub fn count(only: &str) -> usize {
+    [Who::Root, Who::User].into_iter().map(|who| selected(who, only).count()).sum()
+}
+
+/// Runs the cases of `who` whose name contains `only`. Says `case NAME` when one
+/// begins, and a line of each that fails.
+pub fn run(posix: &dyn Posix, who: Who, only: &str, say: &mut dyn FnMut(&str)) -> Tally {
     let mut tally = Tally::default();
-    let all = ALL.iter().flat_map(|(_, cases)| *cases).flat_map(|case| case.on.iter().map(move |on| (case, on)));
-    for (number, (case, on)) in all.enumerate() {
-        let name = full_name(case, on);
-        if !name.contains(only) {
-            continue;
-        }
+    for (number, name, case, on) in selected(who, only) {
+        say(&format!("case {name}"));
         match one(posix, case, on, number) {
             Ok(()) => tally.passed += 1,
             Err(failure) => {
@@ -48,7 +79,6 @@ pub fn run(posix: &dyn Posix, only: &str, say: &mut dyn FnMut(&str)) -> Tally {
             }
         }
     }
-    say(&format!("{tally}"));
     tally
 }
 
@@ -89,7 +119,7 @@ pub fn differences() -> String {
          which checks both sides.\n\n\
          | case | says | Strait |\n|---|---|---|\n",
     );
-    for case in ALL.iter().flat_map(|(_, cases)| *cases) {
+    for case in ALL.iter().chain(USER).flat_map(|(_, cases)| *cases) {
         if let Some(reason) = case.differs {
             // Writing to a string does not fail.
             let _ = writeln!(text, "| {} | {} | {reason} |", case.name, case.checks);

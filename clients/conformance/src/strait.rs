@@ -1,31 +1,67 @@
 //! Strait: the calls of libsock, and the suite as a component.
 //!
-//! Setting `only`: runs only the cases whose name contains it.
+//! Settings: `only` runs only the cases whose name contains it; `after` names the
+//! component whose cases go before, and makes this one run those of a
+//! [user](Who::User).
 
-use alloc::{string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 use core::time::Duration;
 
 use strait_abi::log::Logger;
 use strait_libsock::{Process, posix, resolve::addrinfo};
 use strait_pd::Environment;
 
-use crate::posix::*;
+use crate::{Who, posix::*, test::raw_address};
 
 /// Runs the suite; its lines go to the log.
 pub fn main(env: Environment) -> ! {
     let log = Logger::new(&env);
-    match Process::new(&env) {
+    let process = Process::new(&env);
+    match &process {
         Ok(process) => {
-            crate::run(&process, env.config.setting("only").unwrap_or_default(), &mut |line| {
+            let mut say = |line: &str| {
                 log.line(format_args!("{line}"));
                 // The console has a lower priority: it must get to its turn.
                 let _ = process.sleep(Duration::from_millis(2));
-            });
+            };
+            let after = env.config.setting("after");
+            if let Some(other) = after {
+                wait_for(process, other);
+            }
+            let who = if after.is_some() { Who::User } else { Who::Root };
+            let tally = crate::run(process, who, env.config.setting("only").unwrap_or_default(), &mut say);
+            say(&format!("{tally}"));
+            if let Err(e) = stand(process, env.config.name.as_str()) {
+                say(&format!("cannot tell that it is over: {e}"));
+            }
         }
         Err(e) => log.line(format_args!("cannot start: {e}")),
     }
     loop {
         env.pd.wait();
+    }
+}
+
+/// Whoever has run all its cases has a local socket with its name.
+fn stand(process: &Process, name: &str) -> Result<()> {
+    let fd = process.socket(AF_UNIX, SOCK_STREAM.into(), 0)?;
+    process.bind(fd, &abstract_name(name))?;
+    process.listen(fd, 1)
+}
+
+fn abstract_name(name: &str) -> Address {
+    raw_address(&[&AF_UNIX.to_ne_bytes()[..], &[0], name.as_bytes()].concat())
+}
+
+fn wait_for(process: &Process, name: &str) {
+    let connected = || {
+        let fd = process.socket(AF_UNIX, SOCK_STREAM.into(), 0)?;
+        let done = process.connect(fd, &abstract_name(name));
+        process.close(fd)?;
+        done
+    };
+    while connected().is_err() {
+        let _ = process.sleep(Duration::from_millis(20));
     }
 }
 

@@ -269,7 +269,7 @@ impl<'a> Test<'a> {
                 Ok(n) => (sent, tries) = (sent + n, 0),
                 Err(Errno::EAGAIN) => {
                     // What is under way, and acknowledged late, may make room yet.
-                    self.pause([3, 50, 0][tries])?;
+                    self.pause([3, 50, 200][tries])?;
                     tries += 1;
                 }
                 Err(e) => return Err(Failure::new("send()", "success or EAGAIN", e.name())),

@@ -9,6 +9,7 @@ mod control_data;
 mod datagram;
 mod descriptor;
 mod epoll;
+mod family;
 mod fifo;
 mod file;
 mod file_names;
@@ -29,9 +30,10 @@ mod stream;
 mod unix;
 mod unix_messages;
 mod urgent;
+mod user;
 mod waiting;
 
-/// All of them.
+/// Those of a component that may do anything, as root on Linux.
 pub const ALL: &[(&str, &[Case])] = &[
     ("sockets", socket::CASES),
     ("names", bind::CASES),
@@ -61,4 +63,8 @@ pub const ALL: &[(&str, &[Case])] = &[
     ("pipes", pipe::CASES),
     ("sendfile", sendfile::CASES),
     ("sockets as nodes", socket_nodes::CASES),
+    ("further families", family::CASES),
 ];
+
+/// Those of one that was granted nothing.
+pub const USER: &[(&str, &[Case])] = &[("what a user may", user::CASES)];
