@@ -295,7 +295,12 @@ pub const PROGRAMS: &[Program] = &[
         port: Some(7100),
         ..NOTHING
     },
-    Program { name: "worker", sessions: &[&NET, &VFS], settings: &[key("socket", Kind::AbsolutePath)], ..NOTHING },
+    Program {
+        name: "worker",
+        sessions: &[&NET, &VFS],
+        settings: &[key("socket", Kind::AbsolutePath), key("serves", Kind::Number)],
+        ..NOTHING
+    },
     Program {
         name: "elk",
         sessions: &[&NET, &VFS],

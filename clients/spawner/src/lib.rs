@@ -3,12 +3,13 @@
 //! closes its own; the worker answers.
 //!
 //! An example of two components that share no more than they hand over: the
-//! worker may have neither a port of its own nor a right to the file, and the
-//! spawner sees nothing of what the worker sends. Whoever has no descriptor of
-//! a connection or file cannot reach it.
+//! worker has neither a socket of the network of its own (`families` of its
+//! policy) nor a right to the file, which the spawner makes for itself alone; and
+//! the spawner sees nothing of what the worker sends. Whoever has no descriptor
+//! of a connection or file cannot reach it.
 //!
 //! Settings: `port`, where it listens (7100); `file`, what is handed over
-//! (`/index.html`); `worker`, the name of the worker's socket
+//! (`/tmp/spawner.txt`); `worker`, the name of the worker's socket
 //! (`/tmp/worker`).
 
 #![no_std]
@@ -16,9 +17,9 @@
 
 extern crate alloc;
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 use core::{
-    fmt,
+    fmt::{self, Write},
     net::{Ipv6Addr, SocketAddr},
 };
 
@@ -35,6 +36,8 @@ use strait_pd::Environment;
 
 const DEFAULT_PORT: u16 = 7100;
 const BACKLOG: i32 = 8;
+/// Lines of the file.
+const LINES: usize = 3000;
 
 /// Runs the service.
 pub fn main(env: Environment) -> ! {
@@ -82,6 +85,21 @@ impl From<Errno> for Failure {
     }
 }
 
+/// Makes the file, which nobody else may read.
+fn make_file(process: &Process, name: &str) -> Result<(), Errno> {
+    let mut text = String::new();
+    for line in 0..LINES {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "line {line} of what the spawner alone may open");
+    }
+    let fd = process.open(name, open::WRONLY | open::CREAT | open::TRUNC, 0o600)?;
+    let mut left = text.as_bytes();
+    while !left.is_empty() {
+        left = &left[process.write(fd, left)?..];
+    }
+    process.close(fd)
+}
+
 /// The service.
 pub struct Spawner<'a> {
     process: Process,
@@ -105,11 +123,13 @@ impl<'a> Spawner<'a> {
         process.set_option(listener, SOL_SOCKET, SO_REUSEADDR, 1)?;
         process.bind(listener, &Address::from(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))))?;
         process.listen(listener, BACKLOG)?;
+        let file = env.config.setting("file").unwrap_or("/tmp/spawner.txt");
+        make_file(&process, file)?;
         Ok(Self {
             process,
             listener,
             port,
-            file: env.config.setting("file").unwrap_or("/index.html"),
+            file,
             worker: env.config.setting("worker").unwrap_or("/tmp/worker"),
             connection: None,
         })
