@@ -32,7 +32,8 @@ const PIECE: usize = 16384;
 /// No datagram is longer.
 const DATAGRAM: usize = 65536;
 const DEFAULT_PORT: u16 = 7;
-const BACKLOG: i32 = 128;
+/// A burst of connects that may come before the first is accepted.
+const BACKLOG: i32 = 256;
 
 /// Runs the service.
 pub fn main(env: Environment) -> ! {
