@@ -23,8 +23,14 @@ class Host:
 
     def ask(self, question):
         """The lines of the answer."""
+        self.send(question)
+        return self.receive()
+
+    def send(self, question):
         self.lines.write(question + "\n")
         self.lines.flush()
+
+    def receive(self):
         answer = []
         while line := self.lines.readline().rstrip("\n"):
             answer.append(line)

@@ -64,6 +64,11 @@ impl Interrupt {
         }
     }
 
+    /// Whether it was raised and not acknowledged yet.
+    pub fn is_raised(&self) -> bool {
+        !self.acknowledged.load(Ordering::SeqCst)
+    }
+
     /// The PD has handled it: it may be raised again.
     pub fn acknowledge(&self) {
         self.acknowledged.store(true, Ordering::SeqCst);

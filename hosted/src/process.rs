@@ -73,6 +73,12 @@ impl Start {
         self.world.connect_interrupt(channel, interrupt.clone());
         Ok(interrupt)
     }
+
+    /// Makes `source` raise the interrupt `channel` too. The device itself
+    /// acknowledges that.
+    pub fn further_interrupt(&self, channel: Channel, source: Arc<OwnedFd>) -> Result<Arc<Interrupt>> {
+        Interrupt::new(source, self.world.door(), 1 << channel.index())
+    }
 }
 
 /// Runs the PD. Returns only if it cannot be started.

@@ -141,6 +141,7 @@ class Link:
             f"--dhcp-leasefile={self.directory}/leases", "--dhcp-authoritative", "--no-ping", "--user=root",
             "--log-queries", "--log-dhcp", "--log-facility=-", "--pid-file=", *announce,
         )  # fmt: skip
+        self.dnsmasq = self.children[-1]
         dhcp_port = f":{67:04X} "
         self.wait_until(lambda: dhcp_port in Path("/proc/net/udp").read_text())
 

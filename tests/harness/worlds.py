@@ -1,5 +1,6 @@
 """How to start and end the system in each world."""
 
+import json
 import os
 import re
 import signal
@@ -9,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from .netns import GUEST, Link
+from .netns import GUEST, Link, run
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -74,9 +75,12 @@ class System:
         self.log_path = Path(directory) / "system.log"
         self.seen = 0
         self.link = Link(directory, faults, ipv6)
+        self.monitor = Path(directory) / "qmp" if where == "qemu" else None
         try:
             tap = self.link.guest_tap
             command = WORLDS[where](tap, self.disk, system)
+            if self.monitor:
+                command += ["-qmp", f"unix:{self.monitor},server=on,wait=off"]
             self.started = time.monotonic()
             with open(self.log_path, "wb") as log:
                 self.process = subprocess.Popen(
@@ -130,6 +134,23 @@ class System:
         if found := TROUBLE.search(new):
             return f"the log says {found.group()!r}:\n{new[-4000:]}"
         return None
+
+    def set_carrier(self, up):
+        """Takes the network cable away, or puts it back."""
+        if not self.monitor:
+            run("ip", "link", "set", self.link.guest_tap, "up" if up else "down")
+            return
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(self.monitor))
+            lines = sock.makefile("rw")
+            assert "QMP" in json.loads(lines.readline())
+            for command, arguments in (("qmp_capabilities", {}), ("set_link", {"name": "net0", "up": up})):
+                lines.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+                lines.flush()
+                # Events may come before.
+                while not {"return", "error"} & (answer := json.loads(lines.readline())).keys():
+                    pass
+                assert "return" in answer, answer
 
     def pull_the_plug(self):
         """Ends it at once, whatever it is doing."""

@@ -8,6 +8,7 @@
 //! | `entropy_driver` | getrandom(2) |
 //! | `console` | standard output |
 
+mod carrier;
 mod disk;
 mod tap;
 mod timer;

@@ -16,6 +16,7 @@ use strait_pd::Channel;
 use strait_ring::SharedMemory;
 use strait_ring::net_queue::BUFFER_SIZE;
 
+use super::carrier::Carrier;
 use crate::interrupt::Interrupt;
 use crate::process::Start;
 
@@ -27,6 +28,7 @@ const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
 pub struct Tap {
     fd: Arc<OwnedFd>,
     interrupt: Arc<Interrupt>,
+    carrier: Carrier,
     rx_data: SharedMemory,
     tx_data: SharedMemory,
     /// Empty buffers, to be filled in this order.
@@ -38,10 +40,11 @@ pub struct Tap {
 impl Tap {
     /// The device `fd`, which raises `irq`.
     pub fn new(start: &Start, irq: Channel, fd: OwnedFd, rx_data: SharedMemory, tx_data: SharedMemory) -> Result<Self> {
+        let carrier = Carrier::new(start, irq, &fd)?;
         let fd = Arc::new(fd);
         let interrupt = start.interrupt(irq, fd.clone())?;
         let queue = || VecDeque::with_capacity(QUEUE);
-        Ok(Self { fd, interrupt, rx_data, tx_data, posted: queue(), sent: queue() })
+        Ok(Self { fd, interrupt, carrier, rx_data, tx_data, posted: queue(), sent: queue() })
     }
 }
 
@@ -51,11 +54,11 @@ impl NetDevice for Tap {
     }
 
     fn link_up(&self) -> bool {
-        true
+        self.carrier.is_up()
     }
 
     fn ack_interrupt(&mut self) -> bool {
-        false
+        self.carrier.look()
     }
 
     fn rx_room(&self) -> usize {
