@@ -49,13 +49,13 @@ class Manager:
         self.directories = directories
         self.key = self.system = None
 
-    def get(self, faults=None, system=None, fresh=False, ipv6=False, disk=None, ports=(80, 7, 15)):
-        key = (tuple(faults or ()), system, ipv6)
+    def get(self, faults=None, system=None, fresh=False, ipv6=False, disk=None, ports=(80, 7, 15), leases=None):
+        key = (tuple(faults or ()), system, ipv6, leases)
         if self.system is not None and (fresh or key != self.key or self.system.process.poll() is not None):
             self.stop()
         if self.system is None:
             try:
-                self.system = System(self.world, self.directories.mktemp("run"), faults, system, ipv6, disk)
+                self.system = System(self.world, self.directories.mktemp("run"), faults, system, ipv6, disk, leases)
             except NotBuilt as problem:
                 pytest.fail(str(problem), pytrace=False)
             self.key = key

@@ -111,9 +111,11 @@ class Link:
     `guest_tap` is where the system attaches. Without faults it is the host's
     own interface; with faults `wire.py` sits between the two. With `ipv6` the
     host announces a prefix, and itself as a name server by its address of the link.
+    With `leases`, the text of a file for `dhcp.py`, that leases addresses instead
+    of dnsmasq.
     """
 
-    def __init__(self, directory, faults=None, ipv6=False):
+    def __init__(self, directory, faults=None, ipv6=False, leases=None):
         self.directory = Path(directory)
         self.children = []
         self.taps = ["peer0"]
@@ -134,14 +136,20 @@ class Link:
             script = Path(__file__).with_name("wire.py")
             self.start("wire", "python3", str(script), "peer0", "guest0", "--report", str(self.wire_report), *faults)
             self.wait_until(self.wire_report.exists)
+        dhcp = [
+            f"--dhcp-range={GUEST},{GUEST},255.255.255.0,1h", f"--dhcp-option=3,{PEER}", f"--dhcp-option=6,{dns}",
+            f"--dhcp-leasefile={self.directory}/leases", "--dhcp-authoritative", "--log-dhcp",
+        ]  # fmt: skip
         self.start(
             "dnsmasq", "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--interface=peer0",
-            "--bind-dynamic", "--except-interface=lo", "--no-resolv", "--no-hosts", *NAMES,
-            f"--dhcp-range={GUEST},{GUEST},255.255.255.0,1h", f"--dhcp-option=3,{PEER}", f"--dhcp-option=6,{dns}",
-            f"--dhcp-leasefile={self.directory}/leases", "--dhcp-authoritative", "--no-ping", "--user=root",
-            "--log-queries", "--log-dhcp", "--log-facility=-", "--pid-file=", *announce,
+            "--bind-dynamic", "--except-interface=lo", "--no-resolv", "--no-hosts", *NAMES, "--no-ping", "--user=root",
+            "--log-queries", "--log-facility=-", "--pid-file=", *([] if leases else dhcp), *announce,
         )  # fmt: skip
         self.dnsmasq = self.children[-1]
+        self.leases = self.directory / "lease"
+        if leases:
+            self.leases.write_text(leases)
+            self.start("dhcp", "python3", str(Path(__file__).with_name("dhcp.py")), "peer0", str(self.leases))
         dhcp_port = f":{67:04X} "
         self.wait_until(lambda: dhcp_port in Path("/proc/net/udp").read_text())
 

@@ -69,12 +69,12 @@ WORLDS = {"qemu": qemu_command, "hosted": hosted_command, "linux": linux_command
 class System:
     """A running system."""
 
-    def __init__(self, where, directory, faults=None, system=None, ipv6=False, disk=None):
+    def __init__(self, where, directory, faults=None, system=None, ipv6=False, disk=None, leases=None):
         self.disk = disk or Path(directory) / "disk.img"
         self.unplugged = False
         self.log_path = Path(directory) / "system.log"
         self.seen = 0
-        self.link = Link(directory, faults, ipv6)
+        self.link = Link(directory, faults, ipv6, leases)
         self.monitor = Path(directory) / "qmp" if where == "qemu" else None
         try:
             tap = self.link.guest_tap
