@@ -38,6 +38,17 @@ def test_half_close_loses_nothing(no_leak, port):
             assert client.read_to_end(stream) == data
 
 
+def test_an_urgent_byte_is_no_part_of_the_stream(no_leak, port):
+    """The echo services do not ask for it (tcp(7)): it is passed over."""
+    for words in ((b"ab", b"!", b"cd"), (b"", b"!", b""), (b"a" * 5000, b"!", b"b" * 5000)):
+        with client.connect(port) as stream:
+            stream.sendall(words[0])
+            stream.send(words[1], socket.MSG_OOB)
+            stream.sendall(words[2])
+            stream.shutdown(socket.SHUT_WR)
+            assert client.read_to_end(stream) == words[0] + words[2]
+
+
 def test_64_clients_at_once(no_leak):
     data = [client.payload(MIB, seed) for seed in range(64)]
     streams = [client.connect() for _ in data]

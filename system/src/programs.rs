@@ -272,7 +272,13 @@ pub const PROGRAMS: &[Program] = &[
         ..NOTHING
     },
     Program { name: SUPERVISOR, ..NOTHING },
-    Program { name: "echo", sessions: &[&NET], settings: &[key("port", Kind::Port)], port: Some(7), ..NOTHING },
+    Program {
+        name: "echo",
+        sessions: &[&NET],
+        settings: &[key("port", Kind::Port), key("groups", Kind::Groups)],
+        port: Some(7),
+        ..NOTHING
+    },
     Program {
         name: "httpd",
         sessions: &[&NET, &VFS],

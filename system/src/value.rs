@@ -1,6 +1,6 @@
 //! What the value of a setting may be.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A kind of value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Kind {
     Ipv6Prefixes,
     /// One or more IPv6 addresses.
     Ipv6List,
+    /// One or more multicast addresses.
+    Groups,
     /// A TCP or UDP port.
     Port,
     /// An address with a TCP or UDP port.
@@ -61,6 +63,10 @@ impl Kind {
             Self::Ipv6List => {
                 (value.split(',').all(is_ipv6), "a list of IPv6 addresses such as [\"2001:db8::53\"]".into())
             }
+            Self::Groups => (
+                value.split(',').all(|v| v.parse::<IpAddr>().is_ok_and(|a| a.is_multicast())),
+                "a list of multicast addresses such as [\"239.255.7.7\", \"ff05::7:7\"]".into(),
+            ),
             Self::Port => (value.parse::<u16>().is_ok_and(|port| port != 0), "a port from 1 to 65535".into()),
             Self::Endpoint => (
                 value.parse::<SocketAddr>().is_ok_and(|a| a.port() != 0),
@@ -145,6 +151,7 @@ mod tests {
             ),
             (Kind::Ipv6List, &["2001:db8::53", "2001:db8::53,fd00::1"], &["", "10.0.2.3"]),
             (Kind::Ipv4List, &["10.0.2.3", "10.0.2.3,9.9.9.9"], &["", "10.0.2.3,"]),
+            (Kind::Groups, &["239.255.7.7", "224.0.0.251,ff05::1"], &["", "10.0.2.2", "239.1.2.3,"]),
             (Kind::Port, &["1", "65535"], &["0", "65536", "http", "-1"]),
             (Kind::Permissions, &["0", "022", "777"], &["", "8", "1000", "-1", "+7", "rwx"]),
             (Kind::Number, &["0", "4294967295"], &["", "-1", "4294967296", "x"]),

@@ -5,7 +5,8 @@
 //! back has room for, so a peer that does not read is not read from. When a
 //! peer has sent all, the rest goes back and then the end of file.
 //!
-//! Setting `port`: where it listens, 7 if not given.
+//! Settings: `port`, where it listens, 7 if not given; `groups`, multicast groups
+//! whose datagrams it sends back too.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -13,12 +14,15 @@
 extern crate alloc;
 
 use alloc::{boxed::Box, vec};
-use core::net::{Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use strait_abi::log::Logger;
 use strait_libsock::{
     Address, Errno, Event, Process, StartError,
-    posix::{AF_INET6, Fd, MSG_DONTWAIT, SO_REUSEADDR, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET},
+    posix::{
+        AF_INET6, Fd, IP_ADD_MEMBERSHIP, IPPROTO_IP, IPPROTO_IPV6, IPV6_JOIN_GROUP, MSG_DONTWAIT, SO_REUSEADDR,
+        SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET,
+    },
 };
 use strait_pd::Environment;
 
@@ -58,6 +62,8 @@ pub enum Failure {
     Start(StartError),
     /// The setting `port` is no port number.
     Port,
+    /// The setting `groups` is no list of addresses.
+    Groups,
     /// Making the sockets failed.
     Socket(Errno),
 }
@@ -67,6 +73,7 @@ impl core::fmt::Display for Failure {
         match self {
             Self::Start(e) => e.fmt(f),
             Self::Port => f.write_str("the setting `port` must be a number from 1 to 65535"),
+            Self::Groups => f.write_str("the setting `groups` must be a list of multicast addresses"),
             Self::Socket(e) => e.fmt(f),
         }
     }
@@ -75,6 +82,21 @@ impl core::fmt::Display for Failure {
 impl From<Errno> for Failure {
     fn from(e: Errno) -> Self {
         Self::Socket(e)
+    }
+}
+
+/// Joins a group on the network, which may have no address yet.
+fn join(process: &Process, fd: Fd, group: IpAddr) -> Result<(), Errno> {
+    let index = process.if_nametoindex("eth0")?.to_ne_bytes();
+    match group {
+        // struct ip_mreqn: group, address, interface.
+        IpAddr::V4(group) => {
+            process.setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &[group.octets(), [0; 4], index].concat())
+        }
+        // struct ipv6_mreq: group, interface.
+        IpAddr::V6(group) => {
+            process.setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &[&group.octets()[..], &index].concat())
+        }
     }
 }
 
@@ -118,6 +140,9 @@ impl Echo {
         process.listen(listener, BACKLOG)?;
         let datagrams = open(SOCK_DGRAM)?;
         process.bind(datagrams, &address)?;
+        for group in env.config.setting("groups").into_iter().flat_map(|list| list.split(',')) {
+            join(&process, datagrams, group.parse().map_err(|_| Failure::Groups)?)?;
+        }
         process.watch(listener, LISTENER)?;
         process.watch(datagrams, DATAGRAMS)?;
         Ok(Self {
