@@ -1,4 +1,4 @@
-"""Multicast, broadcast and ping across the wire."""
+"""Multicast, broadcast and ping across the wire; test_ipv6.py has those of IPv6."""
 
 import socket
 import struct
@@ -8,15 +8,14 @@ import pytest
 
 from harness import client, netns
 
-GROUP, GROUP6 = "239.255.7.7", "ff05::7:7"
+GROUP = "239.255.7.7"
 """What the echo service has joined (strait.toml)."""
 IP_RECVTTL = 12
-IPV6_HOPOPTS = 54
 ROUTER_ALERT = bytes([0x94, 4, 0, 0])
 
 
-def udp_socket(family=socket.AF_INET):
-    sock = socket.socket(family, socket.SOCK_DGRAM)
+def udp_socket():
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.settimeout(5)
     return sock
 
@@ -128,49 +127,3 @@ def test_ping(system, size):
         while (answer := sock.recv(16384))[20] != 0:
             pass
         assert answer[24:] == body and answer[8] == 64
-
-
-@pytest.fixture
-def six(boot):
-    """The system with IPv6, and the interface's index."""
-    system = boot(ipv6=True)
-    system.wait_for_log(rf"eth0 has {netns.PREFIX6}")
-    return system, socket.if_nametoindex("peer0")
-
-
-@pytest.mark.worlds("qemu", "hosted")
-def test_multicast_of_ipv6(six):
-    system, index = six
-    with udp_socket(socket.AF_INET6) as sock:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 3)
-        for number in range(10):
-            data = client.payload(number * 100, seed=number)
-            sock.sendto(data, (GROUP6, client.ECHO))
-            answer, address = sock.recvfrom(2048)
-            assert answer == data and address[0].startswith((netns.PREFIX6, "fe80::"))
-
-
-@pytest.mark.worlds("qemu", "hosted")
-def test_mld_queries_are_answered(six):
-    _, index = six
-    with (
-        socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as router,
-        netns.raw_socket("peer0") as raw,
-    ):
-        router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
-        router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 1)
-        # Router alert (RFC 2711), and padding.
-        router.setsockopt(socket.IPPROTO_IPV6, IPV6_HOPOPTS, bytes([0, 0, 5, 2, 0, 0, 1, 0]))
-        # MLDv2: answers within a second (RFC 3810 5.1).
-        router.sendto(struct.pack("!BBHHH16sBBH", 130, 0, 0, 1000, 0, bytes(16), 2, 125, 0), ("ff02::1", 0, 0, index))
-        end = time.monotonic() + 3
-        while True:
-            raw.settimeout(max(end - time.monotonic(), 0.01))
-            packet = raw.recv(2048)[14:]
-            # Behind the hop-by-hop header.
-            if packet[0] >> 4 != 6 or packet[6] != 0 or packet[40] != 58 or packet[48] != 143:
-                continue
-            if socket.inet_pton(socket.AF_INET6, GROUP6) in packet[56:]:
-                break
-        assert (packet[7], packet[24:40]) == (1, socket.inet_pton(socket.AF_INET6, "ff02::16"))

@@ -1,12 +1,19 @@
 """IPv6: addresses by router advertisement, and every service over them."""
 
+import re
 import socket
+import struct
 import subprocess
+import time
 
 import pytest
 
 from harness import client, netns
+from test_names import Host
 
+GROUP = "ff05::7:7"
+"""What the echo service has joined (strait.toml)."""
+IPV6_HOPOPTS = 54
 MOST = 1452
 """Bytes of data in one unfragmented datagram over Ethernet."""
 
@@ -99,3 +106,55 @@ def test_both_versions_at_once(address):
     assert client.exchange(streams, data, 30) == data
     for stream in streams:
         stream.close()
+
+
+@pytest.fixture
+def index(address):
+    """The number of the host's interface."""
+    return socket.if_nametoindex("peer0")
+
+
+@pytest.mark.worlds("qemu", "hosted")
+def test_multicast(index):
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 3)
+        for number in range(10):
+            data = client.payload(number * 100, seed=number)
+            sock.sendto(data, (GROUP, client.ECHO))
+            answer, address = sock.recvfrom(2048)
+            assert answer == data and address[0].startswith((netns.PREFIX6, "fe80::"))
+
+
+@pytest.mark.worlds("qemu", "hosted")
+def test_mld_queries_are_answered(index):
+    with (
+        socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as router,
+        netns.raw_socket("peer0") as raw,
+    ):
+        router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+        router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 1)
+        # Router alert (RFC 2711), and padding.
+        router.setsockopt(socket.IPPROTO_IPV6, IPV6_HOPOPTS, bytes([0, 0, 5, 2, 0, 0, 1, 0]))
+        # MLDv2: answers within a second (RFC 3810 5.1).
+        router.sendto(struct.pack("!BBHHH16sBBH", 130, 0, 0, 1000, 0, bytes(16), 2, 125, 0), ("ff02::1", 0, 0, index))
+        end = time.monotonic() + 3
+        while True:
+            raw.settimeout(max(end - time.monotonic(), 0.01))
+            packet = raw.recv(2048)[14:]
+            # Behind the hop-by-hop header.
+            if packet[0] >> 4 != 6 or packet[6] != 0 or packet[40] != 58 or packet[48] != 143:
+                continue
+            if socket.inet_pton(socket.AF_INET6, GROUP) in packet[56:]:
+                break
+        assert (packet[7], packet[24:40]) == (1, socket.inet_pton(socket.AF_INET6, "ff02::16"))
+
+
+@pytest.mark.worlds("qemu", "hosted")
+def test_a_name_server_of_the_link(boot, address):
+    """Announced by a router with its link-local address (RFC 8106)."""
+    host = Host(boot(ipv6=True))
+    assert host.ask("link.example") == [netns.PEER]
+    host.close()
+    assert re.search(r"(?i)query\[A\] link\.example from (fe80|fd00):", host.queries.read_text())

@@ -107,13 +107,3 @@ def test_files_go_before_servers(host):
     # What no file says.
     assert host.ask("10.0.2.2 http") == ["10.0.2.2:80"]
     assert host.ask("10.0.2.2 nothing-such") == ["servname not supported for ai_socktype"]
-
-
-def test_a_name_server_of_the_link(boot):
-    """Announced by a router with its link-local address (RFC 8106)."""
-    system = boot(ipv6=True)
-    system.wait_for_log(rf"eth0 has {netns.PREFIX6}")
-    host = Host(system)
-    assert host.ask("link.example") == [netns.PEER]
-    host.close()
-    assert re.search(r"(?i)query\[A\] link\.example from (fe80|fd00):", host.queries.read_text())
