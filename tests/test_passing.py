@@ -12,7 +12,7 @@ import pytest
 from harness import client, netns
 
 SPAWNER = 7100
-FILE = "".join(f"line {line} of what the spawner alone may open\n" for line in range(3000)).encode()
+FILE = "".join(f"line {line} of what the spawner alone may open\n" for line in range(2000)).encode()
 
 pytestmark = pytest.mark.worlds("qemu", "hosted")
 

@@ -37,7 +37,7 @@ use strait_pd::Environment;
 const DEFAULT_PORT: u16 = 7100;
 const BACKLOG: i32 = 8;
 /// Lines of the file.
-const LINES: usize = 3000;
+const LINES: usize = 2000;
 
 /// Runs the service.
 pub fn main(env: Environment) -> ! {
@@ -87,15 +87,13 @@ impl From<Errno> for Failure {
 
 /// Makes the file, which nobody else may read.
 fn make_file(process: &Process, name: &str) -> Result<(), Errno> {
+    let fd = process.open(name, open::WRONLY | open::CREAT | open::TRUNC, 0o600)?;
     let mut text = String::new();
     for line in 0..LINES {
+        text.clear();
         // Writing to a string does not fail.
         let _ = writeln!(text, "line {line} of what the spawner alone may open");
-    }
-    let fd = process.open(name, open::WRONLY | open::CREAT | open::TRUNC, 0o600)?;
-    let mut left = text.as_bytes();
-    while !left.is_empty() {
-        left = &left[process.write(fd, left)?..];
+        process.write(fd, text.as_bytes())?;
     }
     process.close(fd)
 }
