@@ -154,30 +154,39 @@ pub enum Request<'a> {
     },
     /// sendmsg(2) on a stream: the control data that goes with the next byte
     /// that is written to the tx ring. Said again before that byte, it takes
-    /// the place of what was said before.
+    /// the place of what was said before. EAGAIN if too much of it waits; an
+    /// event tells when to try again.
     SendControl {
         /// Which socket.
         socket: Handle,
         /// Bytes of data that go with it, at least one.
         bytes: u32,
-        /// As in a `msghdr`, at most [`MAX_OPTION`] bytes.
+        /// As in a `msghdr`, at most
+        /// [`MAX_CONTROL`](crate::rights::MAX_CONTROL) bytes.
         control: &'a [u8],
     },
-    /// recvmsg(2): the control data of the record at the head of the rx ring,
-    /// or of the next message in the stream that has some.
-    /// Descriptors in it become handles of the caller. Reply: as in a `msghdr`,
-    /// and how many bytes lie before the end of that message, 0 for no limit:
-    /// on a stream one recvmsg(2) does not go beyond them.
-    ReceiveControl {
+    /// recvmsg(2) where the ring alone does not say what may be taken: see
+    /// [`CONTROL`](crate::session::status::CONTROL),
+    /// [`IDENTITY`](crate::session::status::IDENTITY) and
+    /// [`OFFSET`](crate::session::status::OFFSET). Reply: a [`Portion`] and
+    /// control data as in a `msghdr`; descriptors in it are handles of the
+    /// caller ([`crate::rights`]).
+    Receive {
         /// Which socket.
         socket: Handle,
-        /// MSG_PEEK: it stays.
-        peek: bool,
+        /// Bytes behind the head of the rx ring that this call has peeked at
+        /// already.
+        offset: u32,
+        /// Bytes that the caller has room for.
+        most: u32,
+        /// Bits of [`receive`].
+        how: u8,
     },
-    /// send(2) on a socket whose sends fail at once (AF_UNIX, SOCK_DGRAM): the
-    /// client has written one record to the tx ring. It is off the ring
-    /// afterwards, delivered or not. EAGAIN if the receiver has no room; then
-    /// an event tells when to try again.
+    /// send(2) on a socket whose sends fail at once (AF_UNIX with records): the
+    /// client has written one record to the tx ring. Refused, it is not sent.
+    /// EAGAIN if the receiver has no room; then an event tells when to try
+    /// again. Without a record: the room that the client wishes for is given
+    /// at once as far as it can be; EMSGSIZE if it never can.
     Send {
         /// Which socket.
         socket: Handle,
@@ -185,7 +194,7 @@ pub enum Request<'a> {
     /// Brings the rings of a socket that another session shares
     /// ([`AWAY`](crate::session::status::AWAY)) here: its slot is as new, with
     /// what is not yet read and not yet taken in it. ENOBUFS without pages for
-    /// that.
+    /// that. Reply: as that of [`Describe`](Self::Describe).
     Acquire {
         /// Which socket.
         socket: Handle,
@@ -197,6 +206,85 @@ pub enum Request<'a> {
         /// Its place, from 0.
         at: u16,
     },
+    /// What the library must know of a socket that came in a message. Reply: a
+    /// [`Description`], encoded.
+    Describe {
+        /// Which socket.
+        socket: Handle,
+    },
+}
+
+/// Bits of `how` of [`Request::Receive`].
+pub mod receive {
+    /// MSG_PEEK: all stays.
+    pub const PEEK: u8 = 1;
+    /// The call has received something already: it goes on only with what
+    /// belongs together.
+    pub const GOES_ON: u8 = 2;
+    /// The caller takes control data; without, descriptors are dropped.
+    pub const CONTROL: u8 = 4;
+}
+
+/// The part of what lies in the rx ring that one receive may take.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+)]
+#[repr(C)]
+pub struct Portion {
+    /// Bytes to pass over: urgent ones that were taken, records that were
+    /// peeked at before.
+    pub skip: u32,
+    /// Of a stream: bytes to take behind them. Of a record: bytes of its data
+    /// to leave out.
+    pub bytes: u32,
+    /// Of a stream: 1 if the receive ends with them, 2 if it asks once more.
+    pub next: u32,
+}
+
+impl Portion {
+    /// Bytes of it in front of the control data.
+    pub const BYTES: usize = 12;
+    /// Value of `next`: nothing more in this receive.
+    pub const END: u32 = 1;
+    /// Value of `next`: what follows belongs to it as well.
+    pub const MORE: u32 = 2;
+}
+
+/// What the library knows of a socket beside its rings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Description {
+    /// AF_INET, ...
+    pub family: u16,
+    /// SOCK_STREAM, ...
+    pub kind: u16,
+    /// IPPROTO_TCP, ...
+    pub protocol: u16,
+    /// It has a peer.
+    pub has_peer: bool,
+    /// SO_OOBINLINE.
+    pub oob_inline: bool,
+    /// SO_LINGER, in seconds.
+    pub linger: Option<u32>,
+    /// SO_RCVLOWAT.
+    pub receive_low: u32,
+    /// SO_RCVTIMEO and SO_SNDTIMEO, as they were set: a `struct timeval`.
+    pub timeouts: [[u8; 16]; 2],
+}
+
+impl Description {
+    /// Decodes the reply to [`Request::Describe`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, Errno> {
+        from_bytes(bytes).map_err(|_| Errno::EPROTO)
+    }
 }
 
 /// What comes back.

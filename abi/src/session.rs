@@ -167,8 +167,10 @@ pub mod status {
     /// which one recv(2) does not cross. A recv that begins there passes over
     /// it unless SO_OOBINLINE is set.
     pub const MARK: u32 = 1 << 19;
-    /// A stream: at `rx_mark` of the slot begins data that comes with control
-    /// data; a datagram socket: the record at the head does.
+    /// A stream of AF_UNIX: at `rx_mark` of the slot lies something that only
+    /// the server knows about: descriptors, an urgent byte. A receive that
+    /// begins there or goes beyond asks
+    /// ([`Receive`](crate::net::Request::Receive)).
     pub const CONTROL: u32 = 1 << 20;
     /// A stream: the peer has acknowledged all that was sent, and its end.
     pub const DRAINED: u32 = 1 << 21;
@@ -183,13 +185,21 @@ pub mod status {
     /// What a client attends to before it uses its rings.
     pub const ATTEND: u32 = AWAY | SHRINK;
     /// A stream: the bytes before `rx_skip` of the slot, at which the client
-    /// stands, were urgent: it passes over them unless SO_OOBINLINE is set.
+    /// stands, were urgent: it passes over them unless SO_OOBINLINE is set. A
+    /// socket with records: those before it are gone, it passes over them.
     pub const SKIP: u32 = 1 << 23;
     /// A stream: the peer's end came in order, and goes before an error that
     /// came later.
     pub const DONE: u32 = 1 << 25;
     /// It listens.
     pub const LISTEN: u32 = 1 << 26;
+    /// SO_PASSCRED: what is received says who sent it. On a stream every
+    /// receive asks.
+    pub const IDENTITY: u32 = 1 << 27;
+    /// SO_PEEK_OFF is not negative: every receive asks.
+    pub const OFFSET: u32 = 1 << 28;
+    /// A stream: its peer has a name.
+    pub const NAMED: u32 = 1 << 29;
 }
 
 #[cfg(test)]

@@ -34,9 +34,9 @@ pub const SO_KEEPALIVE: i32 = 9;
 pub const SO_LINGER: i32 = 13;
 pub const SO_REUSEPORT: i32 = 15;
 pub const SO_RCVLOWAT: i32 = 18;
-/// Handled by the client library.
+/// The client library keeps to it; the server keeps it.
 pub const SO_RCVTIMEO: i32 = 20;
-/// Handled by the client library.
+/// As [`SO_RCVTIMEO`].
 pub const SO_SNDTIMEO: i32 = 21;
 pub const SO_DONTROUTE: i32 = 5;
 pub const SO_OOBINLINE: i32 = 10;
@@ -49,6 +49,8 @@ pub const SO_ACCEPTCONN: i32 = 30;
 pub const SO_TIMESTAMPNS: i32 = 35;
 pub const SO_PROTOCOL: i32 = 38;
 pub const SO_DOMAIN: i32 = 39;
+pub const SO_PEEK_OFF: i32 = 42;
+pub const SO_PASSRIGHTS: i32 = 83;
 
 /// States of a connection in a `struct tcp_info`.
 pub const TCP_ESTABLISHED: u8 = 1;

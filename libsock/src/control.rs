@@ -23,6 +23,8 @@ pub struct Extra {
     pub control: Vec<u8>,
     /// Control data that had to be asked for: descriptors as handles.
     pub rights: Vec<u8>,
+    /// There was a record.
+    pub record: bool,
 }
 
 /// Refuses control data that no socket takes, as sendmsg(2) does.

@@ -4,7 +4,7 @@ use strait_abi::{
     Address, Errno,
     address::{AF_INET, AF_INET6, AF_PACKET, INET_LEN},
     control::{Item, NO_LENGTH, TOO_LONG, items},
-    net::{RecordHeader, Request},
+    net::{Portion, RecordHeader},
     session::status,
     socket::{MSG_DONTWAIT, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SCM_RIGHTS, SOCK_RAW, SOL_SOCKET},
 };
@@ -28,6 +28,9 @@ const SHORT: usize = 65_507;
 impl Socket {
     /// Length of the datagram that comes next; 0 without one.
     pub fn next_datagram(&self) -> Result<usize, Errno> {
+        if self.status() & status::SKIP != 0 {
+            self.pass_purged();
+        }
         let rx = self.rx.borrow();
         if rx.available() == 0 { Ok(0) } else { Ok(header(&rx)?.0.data as usize) }
     }
@@ -59,32 +62,47 @@ impl Socket {
         if flags & (MSG_OOB | MSG_ERRQUEUE) != 0 {
             self.no_special_datagram(flags)?;
         }
-        if status & (status::ERR | status::ATTEND) != 0 {
+        if status & (status::ERR | status::ATTEND | status::SKIP) != 0 {
             self.attend(status)?;
             if status & status::ERR != 0 {
                 self.check_error()?;
             }
+            if status & status::SKIP != 0 {
+                self.pass_purged();
+            }
+        }
+        let mut extra = extra;
+        let mut portion = Portion::default();
+        if status & status::OFFSET != 0 {
+            portion = self.ask((0, into.len()), flags, false, extra.as_deref_mut())?;
         }
         let mut rx = self.rx.borrow_mut();
         let available = rx.available();
-        if available == 0 {
+        if available <= portion.skip || portion.next == Portion::END {
             return self.no_datagram(status, flags);
         }
-        let (header, total) = header(&rx)?;
+        let Portion { skip, bytes: left_out, .. } = portion;
+        let (header, total) = header_at(&rx, skip)?;
         if let Some(from) = from {
-            let bytes = from.resize(header.address.into()).map_err(|_| Errno::EIO)?;
-            rx.copy(RecordHeader::BYTES as u32, bytes).ok_or(Errno::EIO)?;
-            if self.is_inet() {
-                self.reached.enter(bytes);
+            if self.is_local() && self.is_connected_type() {
+                self.peer_name_into(from)?;
+            } else {
+                let bytes = from.resize(header.address.into()).map_err(|_| Errno::EIO)?;
+                rx.copy(skip + RecordHeader::BYTES as u32, bytes).ok_or(Errno::EIO)?;
+                if self.is_inet() {
+                    self.reached.enter(bytes);
+                }
             }
         }
-        let len = header.data as usize;
+        let len = header.data.saturating_sub(left_out) as usize;
         let n = len.min(into.len());
-        into.each_mut(0..n, |at, part| rx.copy(header.data_offset() + at as u32, part)).ok_or(Errno::EIO)?;
+        let from = skip + header.data_offset() + left_out;
+        into.each_mut(0..n, |at, part| rx.copy(from + at as u32, part)).ok_or(Errno::EIO)?;
         if let Some(extra) = extra {
             extra.flags = if n < len { MSG_TRUNC } else { 0 };
+            extra.record = true;
             if header.control != 0 {
-                self.record_control(&rx, &header, flags, extra)?;
+                self.record_control(&rx, &header, skip, flags, extra)?;
             }
         }
         if flags & MSG_PEEK == 0 {
@@ -98,7 +116,9 @@ impl Socket {
     /// Refuses what a family of datagrams does not have.
     #[cold]
     fn no_special_datagram(&self, flags: u32) -> Result<(), Errno> {
-        if flags & MSG_ERRQUEUE != 0 && self.is_inet() {
+        if self.is_connected_type() && self.status() & status::CONNECTED == 0 {
+            Err(Errno::ENOTCONN)
+        } else if flags & MSG_ERRQUEUE != 0 && self.is_inet() {
             // The queue of errors is always empty: IP_RECVERR cannot be set.
             Err(Errno::EAGAIN)
         } else if flags & MSG_OOB == 0 || self.is_udp() {
@@ -109,44 +129,36 @@ impl Socket {
         }
     }
 
-    /// The control data of a record. Descriptors that nobody asks for are
-    /// dropped by the server when the record is taken.
+    /// The control data of a record, `at` behind the head. Descriptors that
+    /// nobody asks for are dropped by the server when the record is taken.
     #[cold]
     fn record_control(
         &self,
         rx: &ClientConsumer,
         header: &RecordHeader,
+        at: u32,
         flags: u32,
         extra: &mut Extra,
     ) -> Result<(), Errno> {
         let mut control = alloc::vec![0; header.control.into()];
-        rx.copy(header.control_offset(), &mut control).ok_or(Errno::EIO)?;
+        rx.copy(at + header.control_offset(), &mut control).ok_or(Errno::EIO)?;
         let rights = |item: Result<Item<'_>, Errno>| item.is_ok_and(|i| (i.level, i.kind) == (SOL_SOCKET, SCM_RIGHTS));
-        if items(&control).any(rights) {
-            self.receive_control(flags, extra)?;
+        if self.is_local() && extra.rights.is_empty() && items(&control).any(rights) {
+            self.ask((0, 0), flags, false, Some(extra))?;
         }
         extra.control = control;
         Ok(())
     }
 
-    /// Asks for the control data at the head of the rx ring. Returns how many
-    /// bytes of data from the head on belong to it.
-    pub fn receive_control(&self, flags: u32, extra: &mut Extra) -> Result<u32, Errno> {
-        let request = Request::ReceiveControl { socket: self.handle, peek: flags & MSG_PEEK != 0 };
-        self.net.call(&request, |reply| {
-            extra.rights = reply.bytes.to_vec();
-            Ok(reply.value)
-        })
-    }
-
     #[cold]
     fn no_datagram(&self, status: u32, flags: u32) -> Result<usize, Errno> {
-        if status & status::RDHUP != 0 {
-            // Linux: who may not wait does not learn of the end by UDP.
-            let wait = flags & MSG_DONTWAIT == 0 && self.flags.may_wait();
-            if wait || !self.is_inet() { Ok(0) } else { Err(Errno::EAGAIN) }
-        } else if self.is_connected_type() && status & status::CONNECTED == 0 {
+        if self.is_connected_type() && status & status::CONNECTED == 0 {
             Err(Errno::ENOTCONN)
+        } else if status & status::RDHUP != 0 {
+            // Linux: who may not wait does not learn of the end without a
+            // connection.
+            let wait = flags & MSG_DONTWAIT == 0 && self.flags.may_wait();
+            if wait || self.is_connected_type() { Ok(0) } else { Err(Errno::EAGAIN) }
         } else {
             Err(Errno::EAGAIN)
         }
@@ -163,11 +175,19 @@ impl Socket {
         control: &[u8],
     ) -> Result<usize, Errno> {
         let status = self.status();
-        if data.len() > self.longest_datagram() {
-            return self.send_too_long(data.len(), flags, to, control);
+        if self.is_connected_type() {
+            if status & status::ERR != 0 {
+                self.check_error()?;
+            }
+            if status & status::CONNECTED == 0 {
+                return Err(Errno::ENOTCONN);
+            }
         }
         if flags & MSG_OOB != 0 && !self.is_inet() {
             return Err(Errno::EOPNOTSUPP);
+        }
+        if data.len() > self.longest_datagram() {
+            return self.send_too_long(data.len(), flags, to, control);
         }
         let to = match to {
             to if !self.is_inet() => self.destination(to, status)?,
@@ -187,7 +207,8 @@ impl Socket {
             };
         if status & (status::ERR | status::WRSHUT | status::ATTEND) != 0 {
             self.attend(status)?;
-            if !asked || !self.is_inet() {
+            // By AF_UNIX the server looks at address and length first.
+            if !(self.is_local() || asked && self.is_inet()) {
                 self.check_sending(status)?;
             }
         }
@@ -195,7 +216,7 @@ impl Socket {
         let total = header.total().filter(|n| *n <= MAX_RECORD).ok_or(Errno::EMSGSIZE)?;
         let mut tx = self.tx.borrow_mut();
         if tx.room() < total {
-            self.want(&tx, total);
+            self.want(&tx, total).inspect_err(|_| self.reached.forget(to))?;
             // Room may have appeared while the wish for it was on its way.
             if tx.room() < total {
                 self.reached.forget(to);
@@ -264,11 +285,12 @@ impl Socket {
     /// The bytes of the address to send to, empty for the peer.
     fn destination<'a>(&self, to: Option<&'a Address>, status: u32) -> Result<&'a [u8], Errno> {
         // unix(7): a connection of records takes no other address.
-        match to.filter(|to| !to.as_bytes().is_empty() && !self.is_connected_type()) {
-            Some(to) => Ok(to.as_bytes()),
-            None if self.has_peer.get() || self.family == AF_PACKET || status & status::CONNECTED != 0 => Ok(&[]),
-            None => Err(Errno::ENOTCONN),
+        if let Some(to) = to.filter(|to| !to.as_bytes().is_empty() && !self.is_connected_type()) {
+            return Ok(to.as_bytes());
         }
+        // A local datagram goes by a call, which looks at more before that.
+        let later = self.family == AF_PACKET || self.is_local() && !self.is_connected_type();
+        if self.has_peer.get() || later || status & status::CONNECTED != 0 { Ok(&[]) } else { Err(Errno::ENOTCONN) }
     }
 }
 

@@ -17,7 +17,7 @@ use core::{
 
 use strait_abi::{
     Address, Errno,
-    net::{Handle, RecordHeader, Reply, Request, encode_reply},
+    net::{Handle, Portion, RecordHeader, Reply, Request, encode_reply},
     session::{SessionRegion, status},
     socket::{SHUT_RD, SHUT_WR, SO_ERROR, SO_RCVLOWAT, SOCK_STREAM, SOL_SOCKET},
     timer,
@@ -73,7 +73,8 @@ pub struct Server {
     pub name_servers: Vec<u8>,
     /// What Interface lists.
     pub interfaces: Vec<Vec<u8>>,
-    /// What the next ReceiveControl gives.
+    /// What the next Receive gives: how much to take, and control data.
+    pub portion: Portion,
     pub control: Vec<u8>,
     /// What ReceiveUrgent gives; EAGAIN without one.
     pub urgent: Option<u8>,
@@ -102,6 +103,7 @@ impl Fake {
             connect: Ok(()),
             name_servers: vec![],
             interfaces: vec![],
+            portion: Portion::default(),
             control: vec![],
             urgent: None,
             low_water: 1,
@@ -368,7 +370,10 @@ impl Server {
                 }
                 return Ok(first | second << 16);
             }
-            Request::ReceiveControl { .. } => bytes.append(&mut self.control),
+            Request::Receive { .. } => {
+                bytes.extend_from_slice(self.portion.as_bytes());
+                bytes.append(&mut self.control);
+            }
             Request::ReceiveUrgent { .. } => bytes.push(self.urgent.ok_or(Errno::EAGAIN)?),
             Request::Close { socket } => {
                 let data = self.take(socket);

@@ -29,6 +29,7 @@
 extern crate alloc;
 
 pub mod aio;
+mod ask;
 pub mod callbacks;
 mod control;
 mod counters;

@@ -17,7 +17,7 @@ mod interfaces;
 pub(crate) mod io;
 mod message;
 pub(crate) mod nodes;
-mod options;
+pub(crate) mod options;
 mod poll;
 mod sendfile;
 mod sockets;

@@ -11,18 +11,14 @@
 //! same time must agree among themselves, as for every shared description.
 
 use alloc::{rc::Rc, vec::Vec};
-use core::sync::atomic::Ordering;
 
 use strait_abi::{
     Address, Errno,
-    control::{HEADER, Item, items, put as put_item, space},
-    net::Request,
-    rights::{FILE, MAX_BYTES, NONBLOCK, TOKEN_BYTES},
+    control::{HEADER, Item, items, put as put_item},
+    net::{Description, Request},
+    rights::{FILE, LOST, MAX_BYTES, MAX_CONTROL, NONBLOCK, TOKEN_BYTES},
     session::status,
-    socket::{
-        MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_PEEK, O_NONBLOCK, SCM_CREDENTIALS, SCM_RIGHTS, SO_DOMAIN, SO_PASSCRED,
-        SO_PEERCRED, SO_PROTOCOL, SO_TYPE, SOL_SOCKET,
-    },
+    socket::{MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_PEEK, O_NONBLOCK, SCM_CREDENTIALS, SCM_RIGHTS, SOL_SOCKET},
     vfs::{self, token::Token},
 };
 use strait_ring::paged::{ClientConsumer, ClientProducer};
@@ -33,7 +29,7 @@ use crate::{
     control::{Extra, put},
     descriptor::Object,
     file::OpenFile,
-    posix::Received,
+    posix::{Received, options::timeval},
     session::Net,
     socket::Socket,
 };
@@ -46,19 +42,16 @@ const KIND: usize = 8;
 const MOST_TRIES: u32 = 16;
 /// Bytes of a `struct ucred`.
 const CREDENTIALS: usize = 12;
+/// Who is not known: no process, user and group 65534.
+const UNKNOWN: [u8; CREDENTIALS] = [0, 0, 0, 0, 254, 255, 0, 0, 254, 255, 0, 0];
 
 impl Socket {
-    /// Asks the server, which looks after the socket at once: it gives the room
-    /// that was asked for, and says anew what comes next in the stream.
-    #[cold]
-    pub fn ask_for_room(&self) {
-        // Errors of the socket are told by its next call.
-        let _ = self.net.call(&Request::Send { socket: self.handle }, |_| Ok(()));
-    }
-
-    /// Sends the record that was written.
+    /// Sends the record that was written; without one, asks for the room that is
+    /// wanted.
     pub fn send_now(&self) -> Result<(), Errno> {
-        self.net.call(&Request::Send { socket: self.handle }, |_| Ok(()))
+        let sent = self.net.call(&Request::Send { socket: self.handle }, |_| Ok(()));
+        // Perhaps it is the pending error.
+        sent.inspect_err(|_| self.errors.set(self.errors.get().wrapping_add(1)))
     }
 
     /// Attends to what the server asks for by the status: gives back room that
@@ -73,7 +66,9 @@ impl Socket {
         if status & status::AWAY == 0 {
             return Ok(false);
         }
-        self.net.call(&Request::Acquire { socket: self.handle }, |_| Ok(()))?;
+        let request = Request::Acquire { socket: self.handle };
+        let description = self.net.call(&request, |reply| Description::decode(reply.bytes))?;
+        self.take_over(&description);
         let memory = self.net.region().memory();
         *self.rx.borrow_mut() = ClientConsumer::new(memory, self.slot);
         *self.tx.borrow_mut() = ClientProducer::new(memory, self.slot);
@@ -89,42 +84,20 @@ impl Socket {
         self.doorbell();
     }
 
-    /// How many bytes one receive of at most `most` may take of those
-    /// available. Plain data may go before a message with control data, but
-    /// nothing behind it is taken with it. Control data that nobody asked for
-    /// is dropped by the server when its message is read.
-    #[cold]
-    pub fn up_to_control(
-        &self,
-        rx: &ClientConsumer,
-        available: usize,
-        most: usize,
-        flags: u32,
-        extra: Option<&mut Extra>,
-    ) -> Result<usize, Errno> {
-        let distance = || rx.distance(self.slot.rx_mark.load(Ordering::Acquire)) as usize;
-        if distance() > available {
-            // It was passed already; the server says what comes next.
-            self.ask_for_room();
-            if self.status() & status::CONTROL == 0 || distance() > available {
-                return Ok(available);
-            }
-        }
-        let before = distance();
-        match extra {
-            Some(extra) if most > before => {
-                let belongs = self.receive_control(flags, extra)? as usize;
-                Ok(available.min(if belongs == 0 { usize::MAX } else { belongs }))
-            }
-            // Read without it, up to the message or from there on.
-            _ if before == 0 => Ok(available),
-            _ => Ok(before),
-        }
-    }
-
     pub fn int_option(&self, name: i32) -> Result<u32, Errno> {
         let request = Request::GetOption { socket: self.handle, level: SOL_SOCKET, name };
         self.net.call(&request, |reply| Ok(reply.bytes.first_chunk().map_or(0, |b| u32::from_ne_bytes(*b))))
+    }
+
+    /// What the library keeps of a socket, as who used it last left it.
+    fn take_over(&self, description: &Description) {
+        let [receive, send] = description.timeouts.map(|t| timeval(&t).unwrap_or_default());
+        self.receive_timeout.set(receive);
+        self.send_timeout.set(send);
+        self.low_water.set(description.receive_low);
+        self.oob_inline.set(description.oob_inline);
+        self.linger.set(description.linger);
+        self.has_peer.set(description.has_peer);
     }
 }
 
@@ -133,14 +106,12 @@ fn adopt(net: &Rc<Net>, handle: u32, nonblocking: bool) -> Result<Rc<Socket>, Er
     if let Some(socket) = net.known(handle) {
         return Ok(socket);
     }
-    let option = |name| {
-        let request = Request::GetOption { socket: handle as u16, level: SOL_SOCKET, name };
-        net.call(&request, |reply| Ok(reply.bytes.first_chunk().map_or(0, |b| u32::from_ne_bytes(*b)) as u16))
-    };
-    let socket = Socket::new(net, handle, option(SO_DOMAIN)?, option(SO_TYPE)?, option(SO_PROTOCOL)?)?;
+    let request = Request::Describe { socket: handle as u16 };
+    let description = net.call(&request, |reply| Description::decode(reply.bytes))?;
+    let Description { family, kind, protocol, .. } = description;
+    let socket = Socket::new(net, handle, family, kind, protocol)?;
     socket.flags.change(if nonblocking { O_NONBLOCK } else { 0 }, O_NONBLOCK);
-    let request = Request::PeerAddress { socket: socket.handle };
-    socket.has_peer.set(net.call(&request, |_| Ok(())).is_ok());
+    socket.take_over(&description);
     Ok(socket)
 }
 
@@ -170,31 +141,29 @@ fn words(value: &[u8]) -> impl Iterator<Item = (u32, [u8; TOKEN_BYTES])> {
 
 impl Process {
     /// Control data as the server gets it: descriptors as handles and tokens.
-    /// EBADF for what is no descriptor, EINVAL for too many in one message.
+    /// What is for no local socket is left out. EBADF for what is no
+    /// descriptor, EINVAL for too many in one message.
     pub(crate) fn rights_out(&self, control: &[u8]) -> Result<Vec<u8>, Errno> {
-        let mut out = alloc::vec![0; control.len() + space(MAX_BYTES)];
-        let mut used = 0;
-        for item in items(control) {
-            let item = item?;
-            if (item.level, item.kind) != (SOL_SOCKET, SCM_RIGHTS) {
-                put_item(&mut out, &mut used, item);
+        let (mut value, mut identity) = (Vec::new(), None);
+        for item in items(control).filter_map(Result::ok).filter(|item| item.level == SOL_SOCKET) {
+            if item.kind == SCM_CREDENTIALS {
+                identity = Some(item);
                 continue;
             }
-            let mut value = Vec::new();
             for fd in item.value.chunks_exact(4) {
                 let fd = fd.try_into().map_or(-1, i32::from_ne_bytes);
-                match self.object(fd)? {
-                    Object::Socket(socket) => {
-                        let flag = if socket.flags.may_wait() { 0 } else { NONBLOCK };
-                        value.extend_from_slice(&(u32::from(socket.handle) | flag).to_ne_bytes());
-                    }
-                    other => {
-                        value.extend_from_slice(&FILE.to_ne_bytes());
-                        value.extend_from_slice(&self.export(&other)?);
-                    }
+                let added = self.right_out(fd, &mut value);
+                if let Err(errno) = added.and(if value.len() > MAX_BYTES { Err(Errno::EINVAL) } else { Ok(()) }) {
+                    self.files_back(&value);
+                    return Err(errno);
                 }
             }
-            if value.len() > MAX_BYTES || !put_item(&mut out, &mut used, Item { value: &value, ..item }) {
+        }
+        let rights = Item { level: SOL_SOCKET, kind: SCM_RIGHTS, value: &value };
+        let (mut out, mut used) = (alloc::vec![0; MAX_CONTROL], 0);
+        for item in identity.into_iter().chain(Some(rights).filter(|r| !r.value.is_empty())) {
+            if !put_item(&mut out, &mut used, item) {
+                self.files_back(&value);
                 return Err(Errno::EINVAL);
             }
         }
@@ -202,16 +171,36 @@ impl Process {
         Ok(out)
     }
 
+    /// Adds a descriptor to what the server gets.
+    fn right_out(&self, fd: i32, value: &mut Vec<u8>) -> Result<(), Errno> {
+        match self.object(fd)? {
+            Object::Socket(socket) => {
+                let flag = if socket.flags.may_wait() { 0 } else { NONBLOCK };
+                value.extend_from_slice(&(u32::from(socket.handle) | flag).to_ne_bytes());
+            }
+            other => {
+                let token = self.export(&other)?;
+                value.extend_from_slice(&FILE.to_ne_bytes());
+                value.extend_from_slice(&token);
+            }
+        }
+        Ok(())
+    }
+
     /// What [`rights_out`](Self::rights_out) gave did not leave: open files are
     /// taken back, so that nobody waits for them.
     pub(crate) fn rights_back(&self, control: &[u8]) {
         for item in items(control).filter_map(Result::ok) {
             if (item.level, item.kind) == (SOL_SOCKET, SCM_RIGHTS) {
-                for (_, token) in words(item.value).filter(|(word, _)| word & FILE != 0) {
-                    // Opened and closed again.
-                    let _ = self.import(&token, false);
-                }
+                self.files_back(item.value);
             }
+        }
+    }
+
+    fn files_back(&self, value: &[u8]) {
+        for (_, token) in words(value).filter(|(word, _)| word & FILE != 0) {
+            // Opened and closed again.
+            let _ = self.import(&token, false);
         }
     }
 
@@ -226,39 +215,31 @@ impl Process {
         flags: u32,
         received: &mut Received,
     ) {
-        let Received { control: used, flags: result, .. } = received;
+        let Received { bytes, control: used, flags: result, .. } = received;
+        let wanted = socket.status() & status::IDENTITY != 0;
         let mut identified = false;
-        let mut announced = 0;
         for item in items(&extra.control).chain(items(&extra.rights)).filter_map(Result::ok) {
-            if (item.level, item.kind) != (SOL_SOCKET, SCM_RIGHTS) {
-                identified |= item.kind == SCM_CREDENTIALS;
-                put(into, used, item, result);
+            match item.kind {
+                // Of a record, it only says that there are some.
+                SCM_RIGHTS => {}
+                SCM_CREDENTIALS if !wanted => {}
+                kind => {
+                    identified |= kind == SCM_CREDENTIALS;
+                    put(into, used, item, result);
+                }
             }
         }
-        if !identified && socket.is_stream() && received.bytes != 0 && socket.passes_credentials() {
-            let request = Request::GetOption { socket: socket.handle, level: SOL_SOCKET, name: SO_PEERCRED };
-            let mut value = [0; CREDENTIALS];
-            let known = socket.net.call(&request, |reply| {
-                value = *reply.bytes.first_chunk().ok_or(Errno::EPROTO)?;
-                Ok(())
-            });
-            if known.is_ok() {
+        if wanted && !identified {
+            // Linux: who sent a record is not known, and nobody the end of a stream.
+            let nobody = [0; CREDENTIALS];
+            let value = if extra.record { Some(UNKNOWN) } else { None };
+            let value = value.or((*bytes == 0 && socket.is_stream()).then_some(nobody));
+            if let Some(value) = value {
                 put(into, used, Item { level: SOL_SOCKET, kind: SCM_CREDENTIALS, value: &value }, result);
             }
         }
-        for item in items(&extra.control).filter_map(Result::ok) {
-            if (item.level, item.kind) == (SOL_SOCKET, SCM_RIGHTS) {
-                announced += item.value.len() / 4;
-            }
-        }
-        for item in items(&extra.rights).filter_map(Result::ok) {
-            if (item.level, item.kind) == (SOL_SOCKET, SCM_RIGHTS) {
-                let got = words(item.value).count();
-                if got < announced || got == 0 {
-                    *result |= MSG_CTRUNC;
-                }
-                self.put_rights(&socket.net, item.value, flags, into, used, result);
-            }
+        for item in items(&extra.rights).filter_map(Result::ok).filter(|item| item.kind == SCM_RIGHTS) {
+            self.put_rights(&socket.net, item.value, flags, into, used, result);
         }
     }
 
@@ -266,6 +247,10 @@ impl Process {
         let room = into.len().saturating_sub(*used + HEADER) / 4;
         let mut fds: Vec<u8> = Vec::new();
         for (word, token) in words(value) {
+            if word == LOST {
+                *result |= MSG_CTRUNC;
+                continue;
+            }
             let object = if fds.len() / 4 >= room {
                 Err(Errno::EMSGSIZE)
             } else if word & FILE != 0 {
@@ -360,12 +345,6 @@ fn travelling(token: &Token) -> [u8; TOKEN_BYTES] {
     let mut bytes = [0; TOKEN_BYTES];
     bytes.copy_from_slice(&token.as_bytes()[KIND..]);
     bytes
-}
-
-impl Socket {
-    fn passes_credentials(&self) -> bool {
-        self.int_option(SO_PASSCRED) == Ok(1)
-    }
 }
 
 /// The path in an address of a local socket; `None` for other names.

@@ -58,6 +58,10 @@ pub struct Socket {
     pub held: Cell<bool>,
     /// Then, for UDP: the datagram as far as it is known.
     pub corked: RefCell<Option<Corked>>,
+    /// The last receive that asked ended where none goes on.
+    pub ended: Cell<bool>,
+    /// Of a local stream: what its peer is called, if that was asked.
+    pub peer_name: RefCell<Option<Address>>,
     /// A connect was begun, and callbacks were not told what came of it.
     pub connecting: Cell<bool>,
     /// How often one began.
@@ -105,6 +109,8 @@ impl Socket {
             linger: Cell::new(None),
             held: Cell::new(false),
             corked: RefCell::default(),
+            ended: Cell::new(false),
+            peer_name: RefCell::default(),
             connecting: Cell::new(false),
             connects: Cell::new(0),
             failure: Cell::new(None),
@@ -134,8 +140,12 @@ impl Socket {
         self.is_inet() && self.kind == SOCK_DGRAM && matches!(i32::from(self.protocol), 0 | IPPROTO_UDP)
     }
 
-    /// Takes over what a listener hands to its connections (Linux clones it).
+    /// Takes over what a listener hands to its connections (Linux clones it, but
+    /// by AF_UNIX).
     pub fn inherit(&self, listener: &Self) {
+        if listener.is_local() {
+            return;
+        }
         self.low_water.set(listener.low_water.get());
         self.oob_inline.set(listener.oob_inline.get());
         self.linger.set(listener.linger.get());
@@ -213,16 +223,17 @@ impl Socket {
         }
     }
 
-    /// Asks the server for room for `bytes` more bytes.
-    pub fn want(&self, tx: &ClientProducer, bytes: u32) {
+    /// Asks the server for room for `bytes` more bytes. EMSGSIZE if there never
+    /// is as much for one record.
+    pub fn want(&self, tx: &ClientProducer, bytes: u32) -> Result<(), Errno> {
         tx.want(bytes);
         self.wanted.set(bytes);
         self.full.set(self.full.get().wrapping_add(1));
-        if self.is_local() {
-            self.ask_for_room();
-        } else {
+        if !self.is_local() {
             self.doorbell();
+            return Ok(());
         }
+        self.send_now().inspect_err(|_| self.want_nothing(tx))
     }
 
     /// The last send was complete: no more room is wanted.
@@ -274,6 +285,9 @@ impl Socket {
             }
             let _ = self.attend(status);
         }
+        if status & status::SKIP != 0 && !self.is_stream() {
+            self.pass_purged();
+        }
         let mut enough = if self.is_stream() && self.is_inet() { self.low_water.get() } else { 1 };
         if status & status::MARK != 0 && self.is_inet() {
             match self.mark_distance() {
@@ -288,9 +302,12 @@ impl Socket {
             ready |= status::IN;
         }
         if status & status::WRSHUT != 0 {
-            ready |= status::OUT;
+            // By AF_UNIX the server says it.
+            ready |= if self.is_local() { 0 } else { status::OUT };
         } else if ready & status::OUT != 0 && ready & status::HUP == 0 {
-            let enough = if self.is_stream() { 1 } else { self.wanted.get().max(1) };
+            // Records by AF_UNIX get their room when they are sent.
+            let least = if self.is_local() && !self.is_stream() { 0 } else { 1 };
+            let enough = if self.is_stream() { 1 } else { self.wanted.get().max(least) };
             if self.tx.borrow().room() < enough {
                 ready &= !status::OUT;
             }

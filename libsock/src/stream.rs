@@ -11,6 +11,7 @@ use strait_abi::{
 use strait_ring::{SharedMemory, paged::ClientConsumer};
 
 use crate::{
+    ask::PERHAPS,
     control::Extra,
     parts::{Gather, Scatter},
     socket::Socket,
@@ -32,29 +33,40 @@ impl Socket {
         {
             return result;
         }
-        // The status before the tail: end of file is believed only if no data
-        // follows.
-        let status = self.status();
         let mut rx = self.rx.borrow_mut();
         let mut available = rx.available() as usize;
         if available == 0 {
-            drop(rx);
-            if self.attend(status)? {
-                return self.receive_stream(into, done, flags, extra);
+            // The status before the tail: end of file is believed only if no data
+            // follows.
+            let status = self.status();
+            available = rx.available() as usize;
+            if available == 0 {
+                drop(rx);
+                if self.attend(status)? {
+                    return self.receive_stream(into, done, flags, extra);
+                }
+                return self.nothing_received(status);
             }
-            return self.nothing_received(status);
         }
+        // And once more behind it: then it tells of all marks before the tail.
+        let status = self.status();
         let mut passed = 0;
-        if status & (status::MARK | status::CONTROL | status::SKIP | status::AWAY) != 0 {
+        if status & (status::MARK | status::SKIP | status::AWAY | PERHAPS) != 0 {
             if status & status::AWAY != 0 {
                 drop(rx);
                 self.attend(status)?;
                 return self.receive_stream(into, done, flags, extra);
             }
+            if self.must_ask(&rx, status, into.len().saturating_sub(done)) {
+                drop(rx);
+                return self.receive_asking(into, done, flags, extra);
+            }
             if self.is_inet() && into.len() <= done && available > self.skipped(&rx) as usize {
                 return Ok(0);
             }
-            passed = self.urgent_at_head(&rx);
+            if !self.is_local() {
+                passed = self.urgent_at_head(&rx);
+            }
             if flags & MSG_PEEK == 0 {
                 rx.consume(core::mem::take(&mut passed));
             }
@@ -64,11 +76,9 @@ impl Socket {
                 self.taken(true);
                 return self.nothing_received(status);
             }
-            available = if self.is_local() && status & status::CONTROL != 0 {
-                self.up_to_control(&rx, available, into.len().saturating_sub(done), flags, extra)?
-            } else {
-                self.up_to_mark(&rx, passed, available)
-            };
+            if !self.is_local() {
+                available = self.up_to_mark(&rx, passed, available);
+            }
         }
         let n = available.min(into.len().saturating_sub(done));
         if flags & MSG_TRUNC == 0 || !self.is_inet() {
@@ -194,18 +204,21 @@ impl Socket {
 
     /// Whether a receive that has some bytes must stop here.
     pub fn at_mark(&self) -> bool {
-        self.status() & (status::MARK | status::CONTROL) != 0
-            && self.rx.borrow().distance(self.slot.rx_mark.load(Ordering::Acquire)) == 0
+        self.status() & status::MARK != 0 && self.rx.borrow().distance(self.slot.rx_mark.load(Ordering::Acquire)) == 0
     }
 
     #[cold]
-    fn nothing_received(&self, status: u32) -> Result<usize, Errno> {
+    pub fn nothing_received(&self, status: u32) -> Result<usize, Errno> {
         if status & status::DONE != 0 {
             // What came later is for who sends.
             return Ok(0);
         }
         if status & status::LISTEN != 0 && self.is_inet() {
             return Err(Errno::ENOTCONN);
+        }
+        if self.is_local() && status & status::CONNECTED == 0 {
+            // unix(7) on Linux: whatever else.
+            return Err(Errno::EINVAL);
         }
         if status & status::ERR != 0 {
             self.check_error()?;
@@ -214,11 +227,8 @@ impl Socket {
             Ok(0)
         } else if status & status::CONNECTED != 0 || self.is_opening() {
             Err(Errno::EAGAIN)
-        } else if self.is_inet() {
-            Err(Errno::ENOTCONN)
         } else {
-            // unix(7) on Linux.
-            Err(Errno::EINVAL)
+            Err(Errno::ENOTCONN)
         }
     }
 
@@ -236,6 +246,9 @@ impl Socket {
     #[cold]
     fn cannot_send(&self, status: u32) -> Result<(), Errno> {
         self.attend(status)?;
+        if self.is_local() && status & status::CONNECTED == 0 {
+            return Err(Errno::ENOTCONN);
+        }
         if status & status::WRSHUT != 0 && self.is_local() {
             // unix(7) on Linux: the error stays for the next receive.
             return Err(Errno::EPIPE);
@@ -249,11 +262,9 @@ impl Socket {
             Ok(())
         } else if self.is_opening() {
             Err(Errno::EAGAIN)
-        } else if self.is_inet() {
+        } else {
             // Linux, unlike POSIX.
             Err(Errno::EPIPE)
-        } else {
-            Err(Errno::ENOTCONN)
         }
     }
 
@@ -262,8 +273,11 @@ impl Socket {
     /// there is.
     #[inline]
     pub fn send_stream<G: Gather + ?Sized>(&self, data: &G, done: usize, flags: u32) -> Result<usize, Errno> {
-        let room = self.stream_room()? as usize;
         let len = data.len().saturating_sub(done);
+        if flags & MSG_OOB != 0 && len == 0 && self.is_local() {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let room = self.stream_room()? as usize;
         let more = flags & MSG_MORE != 0;
         if more != self.held.get() {
             self.held.set(more);
@@ -310,13 +324,27 @@ impl Socket {
     pub fn pass_on(&self, to: &Self, max: usize) -> Result<usize, Errno> {
         // As in `receive_stream`.
         let status = self.status();
+        if status & status::ATTEND != 0 {
+            self.attend(status)?;
+        }
         let mut rx = self.rx.borrow_mut();
         let available = rx.available() as usize;
         if available == 0 {
             drop(rx);
             return self.nothing_received(status);
         }
+        let status = self.status();
         let mut n = available.min(to.room_or_wish()?).min(max);
+        if status & PERHAPS != 0 && self.must_ask(&rx, status, n) {
+            let portion = self.ask((0, n), 0, false, None)?;
+            rx.consume(portion.skip);
+            n = n.min(portion.bytes as usize);
+            if n == 0 {
+                drop(rx);
+                self.taken(true);
+                return self.nothing_received(self.status());
+            }
+        }
         if status & (status::MARK | status::SKIP) != 0 {
             let passed = self.urgent_at_head(&rx);
             rx.consume(passed);
@@ -346,7 +374,7 @@ impl Socket {
         match self.stream_room()? {
             0 => {
                 let tx = self.tx.borrow();
-                self.want(&tx, strait_ring::PAGE as u32);
+                self.want(&tx, strait_ring::PAGE as u32)?;
                 // It may have appeared while the wish was on its way.
                 match tx.room() {
                     0 => Err(Errno::EAGAIN),
@@ -368,7 +396,7 @@ impl Socket {
             tx.commit(n as u32);
             done += n;
             let rest = (data.len() - done).min(u32::MAX as usize) as u32;
-            self.want(&tx, rest);
+            self.want(&tx, rest)?;
             room = tx.room() as usize;
             if rest == 0 || room == 0 {
                 break;

@@ -135,6 +135,8 @@ pub struct Core {
     pub(crate) counters: Counters,
     /// The session whose call is served.
     pub caller: usize,
+    /// Sockets whose rings are in another session now, or new there, or gone.
+    pub moved: Vec<SocketId>,
     /// Sockets that nobody refers to any more: the turn closes them.
     pub orphans: Vec<SocketId>,
     /// Sessions whose listeners can take connections again, a bit each, for the
@@ -427,7 +429,9 @@ impl Core {
     pub fn update_listener(&mut self, id: SocketId) {
         if let Some(queue) = self.queue(id) {
             let ready = !queue.complete.is_empty();
-            self.set_status(id, if ready { status::IN } else { 0 });
+            // Of AF_UNIX: shutdown(2) of a listener.
+            let shut = self.sockets[id].status & (status::RDHUP | status::HUP);
+            self.set_status(id, shut | if ready || shut & status::RDHUP != 0 { status::IN } else { 0 });
             if ready {
                 self.event(id);
             }

@@ -7,14 +7,15 @@ use alloc::vec::Vec;
 use strait_abi::{
     Address, Errno,
     interface::Entry,
-    net::{Counters, Handle, MAX_OPTION, Request},
+    net::{Counters, Description, Handle, MAX_OPTION, Portion, Request},
+    rights::MAX_CONTROL,
     session::VERSION,
     socket as c,
 };
 
 use crate::{
     core::Core,
-    family::Registry,
+    family::{Receive, Registry},
     link::{ETH_INDEX, Links, interface::Interface, ioctl::ioctl},
     policy,
     share::Left,
@@ -24,25 +25,28 @@ use crate::{
 /// The port of name servers.
 const DNS: u16 = 53;
 
+/// Most bytes of an answer.
+const MAX_ANSWER: usize = Portion::BYTES + MAX_CONTROL;
+
 /// The answer to a call.
 pub struct Answer {
     /// A handle or another number.
     pub value: u32,
-    /// An address or option value.
-    pub bytes: [u8; MAX_OPTION],
+    /// An address, an option value, control data.
+    pub bytes: [u8; MAX_ANSWER],
     /// How much of `bytes` is used.
     pub len: usize,
 }
 
 impl Answer {
-    const EMPTY: Self = Self { value: 0, bytes: [0; MAX_OPTION], len: 0 };
+    const EMPTY: Self = Self { value: 0, bytes: [0; MAX_ANSWER], len: 0 };
 
     fn number(value: u32) -> Self {
         Self { value, ..Self::EMPTY }
     }
 
     fn with(mut self, bytes: &[u8]) -> Self {
-        let n = bytes.len().min(MAX_OPTION);
+        let n = bytes.len().min(MAX_ANSWER);
         self.bytes[..n].copy_from_slice(&bytes[..n]);
         self.len = n;
         self
@@ -52,6 +56,17 @@ impl Answer {
 /// Serves one call of a session.
 pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &Request<'_>) -> Result<Answer, Errno> {
     core.caller = session;
+    let answer = serve(core, families, session, request);
+    // Their clients get room to write before they can use them.
+    while let Some(id) = core.moved.pop() {
+        if let Some(socket) = core.sockets.get(id) {
+            families.get(socket.family).doorbell(core, id);
+        }
+    }
+    answer
+}
+
+fn serve(core: &mut Core, families: &mut Registry, session: usize, request: &Request<'_>) -> Result<Answer, Errno> {
     let with = |core: &Core, handle: Handle| {
         let id = core.find(session, handle)?;
         Ok::<_, Errno>((id, core.sockets[id].family))
@@ -189,10 +204,11 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
             let (id, family) = at_home(core, session, socket)?;
             families.get(family).send_control(core, id, bytes, control)?;
         }
-        Request::ReceiveControl { socket, peek } => {
+        Request::Receive { socket, offset, most, how } => {
             let (id, family) = at_home(core, session, socket)?;
             let mut answer = Answer::EMPTY;
-            (answer.len, answer.value) = families.get(family).receive_control(core, id, peek, &mut answer.bytes)?;
+            let ask = Receive { offset, most, how };
+            answer.len = families.get(family).receive(core, id, ask, &mut answer.bytes)?;
             return Ok(answer);
         }
         Request::Send { socket } => {
@@ -200,9 +216,13 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
             families.get(family).send(core, id)?;
         }
         Request::Acquire { socket } => {
-            let (id, family) = with(core, socket)?;
+            let (id, _) = with(core, socket)?;
             core.acquire(id, session)?;
-            families.get(family).doorbell(core, id);
+            return describe(core, families, id);
+        }
+        Request::Describe { socket } => {
+            let (id, _) = with(core, socket)?;
+            return describe(core, families, id);
         }
         Request::Counters => {
             (0..core.sessions.len()).for_each(|s| core.reclaim(s));
@@ -223,6 +243,24 @@ pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &
         }
     }
     Ok(Answer::EMPTY)
+}
+
+fn describe(core: &Core, families: &mut Registry, id: SocketId) -> Result<Answer, Errno> {
+    let socket = &core.sockets[id];
+    let options = &socket.options;
+    let description = Description {
+        family: socket.domain,
+        kind: socket.kind,
+        protocol: socket.protocol,
+        has_peer: families.get(socket.family).peer_address(core, id).is_ok(),
+        oob_inline: options.oob_inline,
+        linger: options.linger.0.then_some(options.linger.1),
+        receive_low: options.receive_low,
+        timeouts: options.timeouts,
+    };
+    let mut answer = Answer::EMPTY;
+    answer.len = postcard::to_slice(&description, &mut answer.bytes).map_err(|_| Errno::EIO)?.len();
+    Ok(answer)
 }
 
 /// A socket whose data the session moves: EAGAIN if its rings are elsewhere.

@@ -26,6 +26,18 @@ pub struct Further {
     pub register: fn(&mut Registry, &mut Core),
 }
 
+/// A receive of a client, see
+/// [`Request::Receive`](strait_abi::net::Request::Receive).
+#[derive(Debug, Clone, Copy)]
+pub struct Receive {
+    /// Bytes behind the head that it has peeked at.
+    pub offset: u32,
+    /// Bytes that it has room for.
+    pub most: u32,
+    /// Bits of [`receive`](strait_abi::net::receive).
+    pub how: u8,
+}
+
 /// What a family does. Every call returns at once: what must wait gives EAGAIN
 /// or EINPROGRESS and is told by the socket's status later.
 ///
@@ -117,17 +129,10 @@ pub trait Family {
         Err(Errno::EINVAL)
     }
 
-    /// See [`Request::ReceiveControl`](strait_abi::net::Request::ReceiveControl).
-    /// Returns the bytes used of `control`, and the bytes of data that belong
-    /// to it.
-    fn receive_control(
-        &mut self,
-        _core: &mut Core,
-        _id: SocketId,
-        _peek: bool,
-        _control: &mut [u8],
-    ) -> Result<(usize, u32), Errno> {
-        Ok((0, 0))
+    /// See [`Request::Receive`](strait_abi::net::Request::Receive). Puts the
+    /// answer in `answer`, and returns the bytes used of it.
+    fn receive(&mut self, _core: &mut Core, _id: SocketId, _ask: Receive, _answer: &mut [u8]) -> Result<usize, Errno> {
+        Err(Errno::EOPNOTSUPP)
     }
 
     /// See [`Request::Send`](strait_abi::net::Request::Send): a doorbell that can

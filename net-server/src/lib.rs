@@ -47,7 +47,7 @@ mod unix;
 pub mod api {
     pub use crate::{
         core::Core,
-        family::{Family, Further, Registry},
+        family::{Family, Further, Receive, Registry},
         record::Record,
         socket::{Socket, SocketId},
     };
@@ -232,6 +232,7 @@ pub fn start_with(env: Environment, more: &[Further]) -> Result<NetServer, Start
         touched: 0,
         counters: Counters::default(),
         caller: 0,
+        moved: Vec::new(),
         orphans: Vec::new(),
         has_room: 0,
         cycles: false,

@@ -81,6 +81,7 @@ impl Core {
             }
             let slot = self.attach(id)?;
             self.accepted(id);
+            self.moved.push(id);
             return Ok(slot);
         }
         if let Some(alias) = socket.aliases.iter().find(|a| a.session == session) {
@@ -185,7 +186,8 @@ impl Core {
                     }
                 };
                 old.freeze();
-                Box::new(Rings { slot: shared, rx, tx, window: 0, written: 0, unseen: false })
+                let since = tx.tail();
+                Box::new(Rings { slot: shared, rx, tx, window: 0, written: 0, since, unseen: false })
             }
         };
         let ghost = socket.rings.replace(rings);
@@ -206,6 +208,7 @@ impl Core {
                 self.sessions[home].slots[usize::from(former)] = None;
             }
         }
+        self.moved.push(id);
         let ephemeral = usize::from(socket.ephemeral);
         for (session, more) in [(home, false), (session, true)] {
             let owner = &mut self.sessions[session];
@@ -291,6 +294,7 @@ impl Core {
         let empty = rings.rx.reclaim(arena).is_ok() && rings.rx.used() == 0 && rings.tx.available() == Ok(0);
         if empty {
             self.detach(id);
+            self.moved.push(id);
         }
     }
 

@@ -86,6 +86,8 @@ pub struct Rings {
     pub window: u32,
     /// How far the client had written when it was looked at last.
     pub written: u32,
+    /// Where it began to write.
+    pub since: u32,
     /// They came to the client's memory, and it has not called for them yet
     /// (Request::Acquire): it does not know where they go on.
     pub unseen: bool,
@@ -96,8 +98,9 @@ impl Rings {
     pub fn new(region: &SessionRegion, slot: &'static Slot, (rx, tx): (u32, u32)) -> Box<Self> {
         slot.reset();
         let memory = region.memory();
+        let since = tx;
         let (rx, tx) = (ServerProducer::resumed(memory, slot, rx), ServerConsumer::resumed(memory, slot, tx));
-        Box::new(Self { slot, rx, tx, window: 0, written: 0, unseen: false })
+        Box::new(Self { slot, rx, tx, window: 0, written: 0, since, unseen: false })
     }
 
     /// Gives all pages back.
@@ -119,6 +122,16 @@ impl Rings {
     /// That is also so if the room was given earlier, at a time when the client
     /// was not seen to wait: it may have looked just before.
     pub fn grant(&mut self, arena: &mut Arena, most: u32) -> bool {
+        self.grant_within(arena, most, most)
+    }
+
+    /// [`grant`](Self::grant) where only `left` of the `most` bytes are left.
+    pub fn grant_within(&mut self, arena: &mut Arena, most: u32, left: u32) -> bool {
+        self.grant_behind(arena, 0, most, left)
+    }
+
+    /// The same behind `before` bytes that wait to be taken.
+    pub fn grant_behind(&mut self, arena: &mut Arena, before: u32, most: u32, left: u32) -> bool {
         let (room, wanted) = (self.tx.room(), self.tx.wanted());
         if wanted == 0 && room >= self.window && room != 0 {
             // All of it is there yet.
@@ -129,7 +142,7 @@ impl Rings {
         } else if room < self.window / 4 {
             self.window = (2 * self.window).min(most);
         }
-        self.tx.grant(self.window.max(wanted.min(most)), arena);
+        self.tx.grant(self.window.max(before + wanted.min(left)).min(left), arena);
         (room == 0 || wanted != 0) && self.tx.room() > 0
     }
 }
@@ -176,6 +189,9 @@ pub struct Options {
     pub receive_buffer: u32,
     /// SO_RCVLOWAT; the client library keeps to it.
     pub receive_low: u32,
+    /// SO_RCVTIMEO and SO_SNDTIMEO, each a `struct timeval`; kept for whoever
+    /// gets the socket in a message.
+    pub timeouts: [[u8; 16]; 2],
     /// SO_TIMESTAMP, SO_TIMESTAMPNS.
     pub timestamp: Option<Timestamp>,
     /// SO_BINDTODEVICE: the interface's index; 0 for any.
@@ -195,6 +211,7 @@ impl Default for Options {
             send_buffer: DEFAULT_BUFFER,
             receive_buffer: DEFAULT_BUFFER,
             receive_low: 1,
+            timeouts: [[0; 16]; 2],
             timestamp: None,
             device: 0,
         }
@@ -203,6 +220,20 @@ impl Default for Options {
 
 /// Bytes of an interface's name with its end (Linux: IFNAMSIZ).
 const INTERFACE_NAME: usize = 16;
+
+/// What recvmsg(2) says of a message that arrived at `now`: type and value of the
+/// item, if it is wanted. The time is that since the start of the board: there
+/// is no clock that knows the date.
+pub fn time_of_arrival(options: &Options, now: u64) -> Option<(i32, [u8; 16])> {
+    let (kind, unit) = match options.timestamp? {
+        Timestamp::Micros => (c::SCM_TIMESTAMP, 1000),
+        Timestamp::Nanos => (c::SCM_TIMESTAMPNS, 1),
+    };
+    let mut value = [0; 16];
+    value[..8].copy_from_slice(&(now / 1_000_000_000).to_ne_bytes());
+    value[8..].copy_from_slice(&(now % 1_000_000_000 / unit).to_ne_bytes());
+    Some((kind, value))
+}
 
 /// An `int` option value; EINVAL if it is too short.
 pub fn int(value: &[u8]) -> Result<i32, Errno> {
@@ -277,12 +308,18 @@ impl Socket {
                 // More than that would never be there (Linux: tcp_set_rcvlowat).
                 o.receive_low = if stream { low.min(o.receive_buffer / 2) } else { low };
             }
+            c::SO_RCVTIMEO | c::SO_SNDTIMEO => {
+                let place = &mut o.timeouts[usize::from(name == c::SO_SNDTIMEO)];
+                *place = *value.first_chunk().ok_or(Errno::EINVAL)?;
+            }
             c::SO_LINGER => {
                 let seconds = value.get(4..).ok_or(Errno::EINVAL).and_then(int)?;
                 o.linger = (on, if on { seconds.max(0) as u32 } else { o.linger.1 });
             }
-            // Streams have no place for it.
-            c::SO_TIMESTAMP | c::SO_TIMESTAMPNS if self.kind == c::SOCK_STREAM => return Err(Errno::ENOPROTOOPT),
+            // Streams have no place for it. (By AF_UNIX Linux takes it all the same.)
+            c::SO_TIMESTAMP | c::SO_TIMESTAMPNS if inet && self.kind == c::SOCK_STREAM => {
+                return Err(Errno::ENOPROTOOPT);
+            }
             c::SO_TIMESTAMP => o.timestamp = on.then_some(Timestamp::Micros),
             c::SO_TIMESTAMPNS => o.timestamp = on.then_some(Timestamp::Nanos),
             _ => return Err(Errno::ENOPROTOOPT),
@@ -311,6 +348,12 @@ impl Socket {
             c::SO_DOMAIN => self.domain.into(),
             c::SO_PROTOCOL => self.protocol.into(),
             c::SO_ACCEPTCONN => self.queue.is_some().into(),
+            c::SO_RCVTIMEO | c::SO_SNDTIMEO => {
+                let time = o.timeouts[usize::from(name == c::SO_SNDTIMEO)];
+                let n = into.len().min(time.len());
+                into[..n].copy_from_slice(&time[..n]);
+                return Ok(n);
+            }
             c::SO_LINGER => {
                 let n = put_int(into, o.linger.0.into());
                 return Ok(n + put_int(&mut into[n..], o.linger.1 as i32));

@@ -99,6 +99,12 @@ impl Arena {
         self.total - self.low_water
     }
 
+    /// Pages that are kept for nobody: one ring can have so many when no other has
+    /// any.
+    pub fn open(&self) -> usize {
+        self.total - self.rights.min(self.total / 2)
+    }
+
     /// All pages.
     pub fn total(&self) -> usize {
         self.total
@@ -125,6 +131,7 @@ mod tests {
     fn what_is_kept_is_for_those_with_a_right() {
         let mut arena = Arena::new(0, 10);
         arena.keep(4);
+        assert_eq!(arena.open(), 6);
         let first = arena.alloc_kept().unwrap();
         let more: Vec<_> = core::iter::from_fn(|| arena.alloc()).collect();
         assert_eq!((more.len(), arena.take_short()), (6, true));
@@ -141,6 +148,7 @@ mod tests {
         // At most half is.
         let mut arena = Arena::new(0, 10);
         arena.keep(100);
+        assert_eq!(arena.open(), 5);
         assert_eq!(core::iter::from_fn(|| arena.alloc()).count(), 5);
     }
 }

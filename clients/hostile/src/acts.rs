@@ -33,7 +33,7 @@ const LONG: usize = 250_000;
 const LONG_INET: usize = 60_000;
 
 /// Requests on a socket.
-const ON_SOCKETS: [fn(Handle) -> Request<'static>; 17] = [
+const ON_SOCKETS: [fn(Handle) -> Request<'static>; 18] = [
     |socket| Request::Close { socket },
     |socket| Request::Bind { socket, address: &[1, 0] },
     |socket| Request::Listen { socket, backlog: 1 },
@@ -48,7 +48,8 @@ const ON_SOCKETS: [fn(Handle) -> Request<'static>; 17] = [
     |socket| Request::SendUrgent { socket, bytes: 1 },
     |socket| Request::ReceiveUrgent { socket, peek: false },
     |socket| Request::SendControl { socket, bytes: 1, control: &[] },
-    |socket| Request::ReceiveControl { socket, peek: false },
+    |socket| Request::Receive { socket, offset: u32::MAX, most: 1, how: u8::MAX },
+    |socket| Request::Describe { socket },
     |socket| Request::Send { socket },
     |socket| Request::Acquire { socket },
 ];
@@ -298,7 +299,8 @@ impl Hostile<'_> {
             }
             match self.net.call(&Request::Send { socket: socket.handle }) {
                 Ok(_) => taken += 1,
-                Err(Errno::EAGAIN) => {}
+                // The longest never have room.
+                Err(Errno::EAGAIN | Errno::EMSGSIZE) => {}
                 Err(other) => return Err(other),
             }
         }

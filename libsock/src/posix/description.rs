@@ -75,6 +75,9 @@ impl Description for Socket {
             }
             self.attend(self.status())?;
             let n = match self.kind {
+                SOCK_STREAM if self.is_local() && self.status() & status::CONTROL != 0 => {
+                    return self.ask_ioctl(request, argument);
+                }
                 SOCK_STREAM => self.readable() as usize,
                 SOCK_SEQPACKET => self.all_packets()?,
                 _ => self.next_datagram()?,
@@ -91,16 +94,7 @@ impl Description for Socket {
         if request == SIOCGIFCONF {
             return process.interface_configuration(argument).map(|n| n as i32);
         }
-        let given = &argument[..argument.len().min(MAX_OPTION)];
-        let mut answer = [0; MAX_OPTION];
-        let n = self.net.call(&Request::Ioctl { socket: self.handle, request, argument: given }, |reply| {
-            let n = reply.bytes.len().min(MAX_OPTION);
-            answer[..n].copy_from_slice(&reply.bytes[..n]);
-            Ok(n)
-        })?;
-        let n = n.min(argument.len());
-        argument[..n].copy_from_slice(&answer[..n]);
-        Ok(0)
+        self.ask_ioctl(request, argument)
     }
 
     fn stat(&self, _: &Process) -> Result<Stat, Errno> {
@@ -114,5 +108,21 @@ impl Description for Socket {
 
     fn set_flags(&self, flags: u32) -> Result<(), Errno> {
         self.flags.set(flags)
+    }
+}
+
+impl Socket {
+    /// ioctl(2) that the server knows.
+    fn ask_ioctl(&self, request: u32, argument: &mut [u8]) -> Result<i32, Errno> {
+        let given = &argument[..argument.len().min(MAX_OPTION)];
+        let mut answer = [0; MAX_OPTION];
+        let n = self.net.call(&Request::Ioctl { socket: self.handle, request, argument: given }, |reply| {
+            let n = reply.bytes.len().min(MAX_OPTION);
+            answer[..n].copy_from_slice(&reply.bytes[..n]);
+            Ok(n)
+        })?;
+        let n = n.min(argument.len());
+        argument[..n].copy_from_slice(&answer[..n]);
+        Ok(0)
     }
 }

@@ -195,27 +195,35 @@ impl Process {
             from.clear();
         }
         let result = if socket.is_stream() {
+            let several = flags & MSG_WAITALL != 0 || socket.low_water.get() > 1;
+            if several {
+                socket.ended.set(false);
+            }
             match socket.receive_stream(into, 0, flags, extra.as_deref_mut()) {
-                Ok(n)
-                    if n != 0
-                        && n < into.len()
-                        && (flags & MSG_WAITALL != 0 || socket.low_water.get() > 1)
-                        && flags & MSG_OOB == 0 =>
-                {
-                    return self.receive_all(socket, into, n, flags);
+                Ok(n) if n != 0 && n < into.len() && several && flags & MSG_OOB == 0 => {
+                    self.receive_all(socket, into, n, flags, extra.as_deref_mut())
                 }
                 other => other,
             }
         } else {
             socket.receive_datagram(into, flags, from.as_deref_mut(), extra.as_deref_mut())
         };
-        match result {
+        let result = match result {
             // Linux: urgent data is never waited for.
             Err(Errno::EAGAIN) if may_wait(socket, flags) && flags & MSG_OOB == 0 => {
-                self.receive_later(socket, into, flags, from, extra)
+                self.receive_later(socket, into, flags, from.as_deref_mut(), extra)
             }
             done => done,
+        };
+        if let Some(from) = from
+            && socket.is_local()
+            && socket.is_stream()
+            && flags & MSG_OOB == 0
+            && result.is_ok_and(|n| n != 0 || into.len() == 0 && socket.rx.borrow().available() != 0)
+        {
+            socket.peer_name_into(from)?;
         }
+        result
     }
 
     #[cold]
@@ -234,7 +242,7 @@ impl Process {
                 socket.receive_datagram(into, flags, from.as_deref_mut(), extra.as_deref_mut())
             }
         })?;
-        if socket.is_stream() && n != 0 { self.receive_all(socket, into, n, flags) } else { Ok(n) }
+        if socket.is_stream() && n != 0 { self.receive_all(socket, into, n, flags, extra) } else { Ok(n) }
     }
 
     /// After the first `done` bytes, more until there is as much as the caller
@@ -246,19 +254,28 @@ impl Process {
         into: &mut S,
         mut done: usize,
         flags: u32,
+        mut extra: Option<&mut Extra>,
     ) -> Result<usize, Errno> {
+        if flags & MSG_PEEK != 0 && socket.is_local() {
+            // unix(7) on Linux: what is there.
+            return Ok(done);
+        }
         let enough = if flags & MSG_WAITALL != 0 { into.len() } else { socket.low_water.get() as usize };
         let enough = enough.min(into.len());
-        while done < enough && !socket.at_mark() {
+        while done < enough && !socket.at_mark() && !socket.ended.get() {
             let before = done;
             let mut attempt = || {
                 let status = socket.status();
                 if status & status::ERR != 0 && socket.rx.borrow().available() == 0 {
-                    // What came is given; the error stays for the next call.
+                    // What came is given; the error stays for the next call. (By
+                    // AF_UNIX Linux forgets it.)
+                    if socket.is_local() {
+                        let _ = socket.check_error();
+                    }
                     return Ok(0);
                 }
                 if flags & MSG_PEEK == 0 {
-                    return socket.receive_stream(into, before, flags, None);
+                    return socket.receive_stream(into, before, flags, extra.as_deref_mut());
                 }
                 // From the beginning again, and nothing new is as nothing.
                 match socket.receive_stream(into, 0, flags, None)? {
@@ -315,7 +332,9 @@ impl Process {
             self.connect_socket(socket, to.unwrap_or(&Address::EMPTY), may_wait(socket, flags))?;
         }
         if !control.is_empty() && from.len() != 0 {
-            self.send_control(socket, from.len(), control, flags)?;
+            // Not with the urgent byte, if there are others.
+            let urgent = flags & MSG_OOB != 0 && from.len() > 1;
+            self.send_control(socket, from.len() - usize::from(urgent), control, flags)?;
         }
         match socket.send_stream(from, 0, flags) {
             Ok(n) if n < from.len() && may_wait(socket, flags) => self.transmit_all(socket, from, n, flags),
@@ -334,7 +353,8 @@ impl Process {
         control: &[u8],
     ) -> Result<usize, Errno> {
         let attempt = || match to {
-            Some(to) if socket.is_local() => {
+            // A connection of records takes no other address.
+            Some(to) if socket.is_local() && !socket.is_connected_type() => {
                 self.with_right(socket, to, |to| socket.send_datagram(from, flags, Some(to), control))
             }
             _ => socket.send_datagram(from, flags, to, control),
@@ -394,14 +414,14 @@ impl Process {
     /// must be room for that.
     #[cold]
     fn send_control(&self, socket: &Socket, len: usize, control: &[u8], flags: u32) -> Result<(), Errno> {
-        match socket.room_or_wish() {
-            Err(Errno::EAGAIN) if may_wait(socket, flags) => {
-                self.until(socket.send_timeout.get(), || socket.room_or_wish())?
-            }
-            other => other?,
+        let attempt = || {
+            let bytes = socket.room_or_wish()?.min(len) as u32;
+            socket.net.call(&Request::SendControl { socket: socket.handle, bytes, control }, |_| Ok(()))
         };
-        let bytes = u32::try_from(len).unwrap_or(u32::MAX);
-        socket.net.call(&Request::SendControl { socket: socket.handle, bytes, control }, |_| Ok(()))
+        match attempt() {
+            Err(Errno::EAGAIN) if may_wait(socket, flags) => self.until(socket.send_timeout.get(), attempt),
+            other => other,
+        }
     }
 
     /// A stream send that waits is complete when all is written.

@@ -17,7 +17,9 @@ use crate::{Process, descriptor::Fd, process::nanos, socket::Socket};
 /// Bytes of a `struct timeval` on 64-bit machines.
 const TIMEVAL: usize = 16;
 
-fn timeval(value: &[u8]) -> Result<Option<u64>, Errno> {
+/// A time in nanoseconds, `None` for no limit. EDOM for microseconds beyond a
+/// second.
+pub fn timeval(value: &[u8]) -> Result<Option<u64>, Errno> {
     let word = |at: usize| value.get(at..at + 8).and_then(|b| b.try_into().ok()).map(i64::from_ne_bytes);
     let (seconds, micros) = (word(0).ok_or(Errno::EINVAL)?, word(8).ok_or(Errno::EINVAL)?);
     if !(0..1_000_000).contains(&micros) {
@@ -51,8 +53,11 @@ impl Process {
         let socket = self.socket_of(fd)?;
         socket.reached.clear();
         match (level, name) {
-            (SOL_SOCKET, SO_RCVTIMEO) => socket.receive_timeout.set(timeval(value)?),
-            (SOL_SOCKET, SO_SNDTIMEO) => socket.send_timeout.set(timeval(value)?),
+            (SOL_SOCKET, SO_RCVTIMEO | SO_SNDTIMEO) => {
+                let time = timeval(value)?;
+                self.tell(&socket, name, value)?;
+                if name == SO_RCVTIMEO { &socket.receive_timeout } else { &socket.send_timeout }.set(time);
+            }
             _ if value.len() > MAX_OPTION => return Err(Errno::EINVAL),
             _ => {
                 socket.net.call(&Request::SetOption { socket: socket.handle, level, name, value }, |_| Ok(()))?;
@@ -60,6 +65,13 @@ impl Process {
             }
         }
         Ok(())
+    }
+
+    /// Tells the server of an option that is kept here, for other clients that
+    /// may get the socket in a message.
+    fn tell(&self, socket: &Socket, name: i32, value: &[u8]) -> Result<(), Errno> {
+        let request = Request::SetOption { socket: socket.handle, level: SOL_SOCKET, name, value };
+        if value.len() > MAX_OPTION { Err(Errno::EINVAL) } else { socket.net.call(&request, |_| Ok(())) }
     }
 
     /// Notes what this side of the socket must know.

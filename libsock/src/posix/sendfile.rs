@@ -136,7 +136,7 @@ fn room_or_wish(socket: &Socket, rest: usize) -> Result<usize, Errno> {
     let mut room = socket.stream_room()?;
     if room == 0 {
         let tx = socket.tx.borrow();
-        socket.want(&tx, rest.min(u32::MAX as usize) as u32);
+        socket.want(&tx, rest.min(u32::MAX as usize) as u32)?;
         room = tx.room();
     }
     if room == 0 { Err(Errno::EAGAIN) } else { Ok(room as usize) }

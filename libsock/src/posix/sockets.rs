@@ -102,9 +102,11 @@ impl Process {
             if listener.status() & (status::IN | status::ERR | status::HUP) == 0 {
                 return Err(Errno::EAGAIN);
             }
-            listener
-                .net
-                .call(&Request::Accept { socket: listener.handle }, |reply| Ok((reply.value, address_of(reply)?)))
+            let request = Request::Accept { socket: listener.handle };
+            let taken = listener.net.call(&request, |reply| Ok((reply.value, address_of(reply)?)));
+            // Linux: nobody comes any more (shutdown(2) of a local listener).
+            let over = listener.status() & status::RDHUP != 0 && listener.flags.may_wait();
+            if over && taken == Err(Errno::EAGAIN) { Err(Errno::EINVAL) } else { taken }
         };
         let (handle, peer) = match attempt() {
             Err(Errno::EAGAIN) if listener.flags.may_wait() => self.until(listener.receive_timeout.get(), attempt)?,
@@ -162,8 +164,7 @@ impl Process {
         }
         socket.connecting.set(under_way(&result));
         socket.reached.clear();
-        let changes = result.is_ok() && socket.is_local() && !socket.is_connected_type() && socket.has_peer.get();
-        if changes || socket.is_inet() && socket.is_stream() && socket.is_new() {
+        if socket.is_inet() && socket.is_stream() && socket.is_new() {
             socket.purge();
         }
         if result.is_ok() {

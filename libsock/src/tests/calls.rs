@@ -65,8 +65,10 @@ fn sending_without_a_connection() {
     assert_eq!(p.send(fd, b"x", 0), Err(Errno::ENOTCONN));
     assert_eq!(p.recv(fd, &mut [0], 0), Err(Errno::EINVAL));
     assert_eq!(p.sendto(fd, b"x", 0, &address("10.0.0.1:1")), Err(Errno::EOPNOTSUPP));
-    let fd = p.socket(AF_UNIX, SOCK_DGRAM.into(), 0).unwrap();
+    // Of datagrams the server says it.
+    let fd = p.socket(AF_UNIX, SOCK_SEQPACKET.into(), 0).unwrap();
     assert_eq!(p.send(fd, b"x", 0), Err(Errno::ENOTCONN));
+    assert_eq!(p.send(fd, b"x", MSG_OOB), Err(Errno::ENOTCONN));
     assert_eq!(p.socket(AF_INET, 0x11, 0), Err(Errno::EINVAL));
 }
 

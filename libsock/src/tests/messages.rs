@@ -5,6 +5,7 @@ use alloc::{vec, vec::Vec};
 use strait_abi::{
     Errno,
     control::{Item, items, put},
+    net::Portion,
     session::status,
 };
 
@@ -127,9 +128,24 @@ fn control_data_of_a_stream_is_fetched_at_its_mark() {
         s.region.slot(0).unwrap().rx_mark.store(3, core::sync::atomic::Ordering::Relaxed);
         s.change(FIRST, status::CONTROL, 0);
         s.control = credentials.clone();
+        s.portion = Portion { skip: 0, bytes: 2, next: Portion::END };
     });
     let (mut b, mut c) = ([0; 8], [0; 64]);
-    assert_eq!(p.recv(a, &mut b, MSG_WAITALL), Ok(3));
+    // As far as the mark nobody is asked.
+    let asked = |fake: &Fake| fake.serve(|s| s.requests.iter().filter(|r| r.contains("Receive")).count());
+    assert_eq!(p.recv(a, &mut b[..2], 0), Ok(2));
+    assert_eq!(p.recv(a, &mut b[..1], 0), Ok(1));
+    assert_eq!(asked(fake), 0);
+    // A receive that would go on behind a message ends there.
+    let got = p.recvmsg(a, &mut [&mut b], &mut c, MSG_WAITALL).unwrap();
+    assert_eq!((got.bytes, got.control), (2, 0));
+    assert_eq!(asked(fake), 1);
+    // Who sent it is told to who wants that.
+    fake.serve(|s| {
+        s.push(FIRST, b"fg");
+        s.change(FIRST, status::IDENTITY, status::CONTROL);
+        s.control = credentials.clone();
+    });
     let got = p.recvmsg(a, &mut [&mut b], &mut c, 0).unwrap();
     assert_eq!((got.bytes, got.control), (2, credentials.len()));
     assert_eq!(c[..got.control], credentials);

@@ -13,7 +13,7 @@ use strait_abi::{
 use super::{Endpoint, ip, options::receive};
 use crate::{
     link::{ETH_INDEX, LOOPBACK_INDEX, Links},
-    socket::{Options, Timestamp, int},
+    socket::{Options, int, time_of_arrival},
 };
 
 /// Bytes of control data of one datagram at most, in either direction.
@@ -42,8 +42,7 @@ impl Control {
     }
 }
 
-/// What `packet` is accompanied by on its way to a socket of `domain`. The time
-/// is that since the start of the board: there is no clock that knows the date.
+/// What `packet` is accompanied by on its way to a socket of `domain`.
 #[cold]
 pub fn received(
     now: u64,
@@ -54,15 +53,8 @@ pub fn received(
     packet: &[u8],
 ) -> Control {
     let mut control = Control { bytes: [0; MOST], used: 0 };
-    if let Some(form) = options.timestamp {
-        let (kind, unit) = match form {
-            Timestamp::Micros => (c::SCM_TIMESTAMP, 1000),
-            Timestamp::Nanos => (c::SCM_TIMESTAMPNS, 1),
-        };
-        let mut value = [0; 16];
-        value[..8].copy_from_slice(&(now / 1_000_000_000).to_ne_bytes());
-        value[8..].copy_from_slice(&(now % 1_000_000_000 / unit).to_ne_bytes());
-        control.put(c::SOL_SOCKET, kind, &value);
+    if let Some((kind, time)) = time_of_arrival(options, now) {
+        control.put(c::SOL_SOCKET, kind, &time);
     }
     let wanted = |bit: u16| endpoint.ip.receive & bit != 0;
     let (_, target) = ip::addresses(packet);

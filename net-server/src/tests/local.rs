@@ -7,7 +7,7 @@ use std::{vec, vec::Vec};
 
 use strait_abi::{
     Errno,
-    net::{RecordHeader, Request},
+    net::{Portion, RecordHeader, Request, receive},
     session::status,
     socket as c,
 };
@@ -125,6 +125,35 @@ impl World {
             self.ring_of(s.client, s.socket.handle);
         }
         bytes
+    }
+
+    /// What one receive of at most `most` bytes may take, and what comes with it.
+    pub fn portion(&mut self, s: &Local, (offset, most): (u32, u32), how: u8) -> (Portion, Vec<u8>) {
+        let request = Request::Receive { socket: s.socket.handle, offset, most, how };
+        let (_, answer) = self.call_of(s.client, &request).unwrap();
+        let (portion, control) = answer.split_at(Portion::BYTES);
+        (Portion::read_from_bytes(portion).unwrap(), control.to_vec())
+    }
+
+    /// recv(2) on a stream, by asking.
+    pub fn recv(&mut self, s: &mut Local, most: u32, how: u8) -> Vec<u8> {
+        let (mut bytes, mut offset, mut on) = (vec![], 0, 0);
+        loop {
+            let (portion, _) = self.portion(s, (offset, most - bytes.len() as u32), how | on);
+            let mut part = vec![0; portion.bytes as usize];
+            s.socket.rx.copy(offset + portion.skip, &mut part).unwrap();
+            if how & receive::PEEK != 0 {
+                offset += portion.skip + portion.bytes;
+            } else {
+                s.socket.rx.consume(portion.skip + portion.bytes);
+                self.ring_of(s.client, s.socket.handle);
+            }
+            bytes.extend(part);
+            on = receive::GOES_ON;
+            if portion.next != Portion::MORE {
+                return bytes;
+            }
+        }
     }
 
     pub fn error_of(&mut self, s: &Local) -> Option<Errno> {

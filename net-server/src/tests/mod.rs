@@ -17,6 +17,7 @@ mod tcp;
 mod udp;
 mod unix;
 mod unix_hostile;
+mod unix_marks;
 mod unix_rights;
 mod urgent;
 mod world;

@@ -4,7 +4,12 @@ extern crate std;
 
 use std::{vec, vec::Vec};
 
-use strait_abi::{Errno, net::Request, session::status, socket as c};
+use strait_abi::{
+    Errno,
+    net::{Request, receive},
+    session::status,
+    socket as c,
+};
 use strait_ring::PAGE;
 
 use super::{
@@ -52,14 +57,14 @@ fn a_megabyte_goes_through_in_order() {
 
 #[test]
 fn who_closes_with_data_on_the_way_delivers_it() {
-    let mut w = World::new();
+    let mut w = World::with_session(40 * PAGE);
     let (mut a, mut b) = w.connection(c::SOCK_STREAM);
     let data = vec![7; 600_000];
     let mut sent = 0;
     for _ in 0..20 {
         sent += w.put(&mut a, &data[sent..]);
     }
-    assert!(sent > 300_000 && sent < data.len(), "{sent}");
+    assert!(sent > 140_000 && b.socket.rx.available() < 22 * PAGE as u32, "{sent}");
     w.close(&a);
     assert_eq!(w.state(&b) & status::RDHUP, 0);
     let mut got = 0;
@@ -373,7 +378,7 @@ fn a_datagram_socket_may_send_to_itself() {
 #[test]
 fn too_long_datagrams_and_shut_receivers_are_errors() {
     let mut w = World::new();
-    let to = w.bound(CLIENT, c::SOCK_DGRAM, b"\0to");
+    let mut to = w.bound(CLIENT, c::SOCK_DGRAM, b"\0to");
     let mut from = w.local_socket(SECOND, c::SOCK_DGRAM);
     w.join(&from, b"\0to").unwrap();
     let small =
@@ -381,6 +386,9 @@ fn too_long_datagrams_and_shut_receivers_are_errors() {
     w.call_of(SECOND, &small).unwrap();
     assert_eq!(w.send_record(&mut from, &[], &[], &[0; 4608]), Err(Errno::EMSGSIZE));
     w.send_record(&mut from, &[], &[], &[0; 4576]).unwrap();
+    // What nobody has read counts.
+    assert_eq!(w.send_record(&mut from, &[], &[], b"x"), Err(Errno::EAGAIN));
+    w.receive_record(&mut to).unwrap();
     w.call(&Request::Shutdown { socket: to.socket.handle, how: c::SHUT_RD }).unwrap();
     assert_eq!(w.send_record(&mut from, &[], &[], b"x"), Err(Errno::EPIPE));
     w.call_of(SECOND, &Request::Shutdown { socket: from.socket.handle, how: c::SHUT_WR }).unwrap();
@@ -396,7 +404,8 @@ fn packets_keep_their_borders_and_wait_for_room() {
         sent += 1;
         assert!(sent < 1000);
     }
-    assert!(sent > 20, "{sent}");
+    // By SO_SNDBUF, as Linux counts them.
+    assert_eq!(sent, 13);
     for i in 0..sent {
         assert_eq!(w.receive_record(&mut b).expect("a packet").2, [i as u8; 10_000]);
     }
@@ -405,9 +414,6 @@ fn packets_keep_their_borders_and_wait_for_room() {
     assert_eq!(w.send_record(&mut a, &[], &[], b"x"), Err(Errno::EPIPE));
     w.close(&a);
     assert_ne!(w.state(&b) & status::RDHUP, 0);
-    let unconnected = w.local_socket(CLIENT, c::SOCK_SEQPACKET);
-    let send = Request::Send { socket: unconnected.socket.handle };
-    assert_eq!(w.call(&send), Err(Errno::ENOTCONN));
 }
 
 #[test]
@@ -444,7 +450,7 @@ fn urgent_data_is_one_byte_at_a_mark() {
     assert_eq!(take(&mut w, &b, false), Err(Errno::EINVAL));
     urgent(&mut w, &mut a, b"abc");
     w.put(&mut a, b"def");
-    assert_eq!(w.state(&b) & (status::MARK | status::PRI), status::MARK | status::PRI);
+    assert_eq!(w.state(&b) & (status::CONTROL | status::PRI), status::CONTROL | status::PRI);
     assert_eq!((b.socket.rx.available(), w.mark(&b)), (6, 2));
     assert_eq!(at_mark(&mut w, &b), 0);
     assert_eq!(take(&mut w, &b, true), Ok(vec![b'c']));
@@ -452,23 +458,30 @@ fn urgent_data_is_one_byte_at_a_mark() {
     assert_eq!(at_mark(&mut w, &b), 1);
     assert_eq!(take(&mut w, &b, false), Ok(vec![b'c']));
     assert_eq!(take(&mut w, &b, false), Err(Errno::EINVAL));
-    assert_eq!(w.state(&b) & (status::MARK | status::PRI), status::MARK);
+    assert_eq!(w.state(&b) & (status::CONTROL | status::PRI), status::CONTROL);
     assert_eq!(at_mark(&mut w, &b), 1);
-    // The client leaves the byte out.
-    assert_eq!(w.get(&mut b), b"cdef");
-    assert_eq!(w.state(&b) & status::MARK, 0);
+    // The byte is passed over.
+    assert_eq!(w.recv(&mut b, 9, 0), b"def");
+    assert_eq!(w.state(&b) & status::CONTROL, 0);
     // The older of two becomes data.
     urgent(&mut w, &mut a, b"x");
     urgent(&mut w, &mut a, b"y");
     assert_eq!(w.mark(&b), 7);
     assert_eq!(take(&mut w, &b, false), Ok(vec![b'y']));
-    assert_eq!(w.get_at_most(&mut b, 1), b"x");
-    // One that was taken does not become data: what follows waits.
-    urgent(&mut w, &mut a, b"z");
-    assert_eq!(b.socket.rx.available(), 1);
-    assert_eq!(w.get(&mut b), b"y");
-    assert_eq!((b.socket.rx.available(), w.mark(&b)), (1, 8));
+    // One that was taken does not; more can come.
+    urgent(&mut w, &mut a, b"vz");
+    assert_ne!(w.state(&b) & status::PRI, 0);
+    assert_eq!(w.recv(&mut b, 9, receive::PEEK), b"xv");
+    assert_eq!(w.recv(&mut b, 9, 0), b"xv");
     assert_eq!(take(&mut w, &b, false), Ok(vec![b'z']));
+    assert_eq!(w.recv(&mut b, 9, 0), b"");
+    assert_eq!(b.socket.rx.available(), 0);
+    // In line, it is data at which a receive stops.
+    urgent(&mut w, &mut a, b"mn");
+    let inline = Request::SetOption { socket: b.socket.handle, level: 1, name: c::SO_OOBINLINE, value: &[1, 0, 0, 0] };
+    w.call(&inline).unwrap();
+    w.put(&mut a, b"o");
+    assert_eq!((w.recv(&mut b, 9, 0), w.recv(&mut b, 9, 0)), (b"m".to_vec(), b"no".to_vec()));
     let d = w.local_socket(CLIENT, c::SOCK_DGRAM);
     assert_eq!(take(&mut w, &d, false), Err(Errno::EOPNOTSUPP));
 }

@@ -67,7 +67,7 @@ fn call(w: &mut World, client: u8, op: u8, socket: u16, other: u16, bytes: &[u8]
     let control = rights(&[socket, other][..usize::from(1 + number % 2)]);
     let control: &[u8] = if number % 7 == 0 { bytes } else { &control };
     let on = number % 2 == 0;
-    let request = match op % 22 {
+    let request = match op % 25 {
         0 | 1 => Request::SocketPair { family: 1, kind, protocol: 0 },
         2 | 3 => Request::Socket { family: 1, kind, protocol: 0 },
         4 => Request::Close { socket },
@@ -83,8 +83,16 @@ fn call(w: &mut World, client: u8, op: u8, socket: u16, other: u16, bytes: &[u8]
         15 => Request::SendUrgent { socket, bytes: u32::from(number) },
         16 => Request::ReceiveUrgent { socket, peek: on },
         17 | 18 => Request::SendControl { socket, bytes: u32::from(number), control },
-        19 => Request::ReceiveControl { socket, peek: on },
+        19 => Request::Receive { socket, offset: u32::from(other), most: u32::from(number), how: number / 3 },
         20 => Request::Acquire { socket },
+        21 => Request::SetOption {
+            socket,
+            level: 1,
+            name: c::SO_PEEK_OFF,
+            value: &[number, 0, 0, if on { 0 } else { 255 }],
+        },
+        22 => Request::SetOption { socket, level: 1, name: c::SO_SNDBUF, value: &[0, number, 0, 0] },
+        23 => Request::Describe { socket },
         _ => Request::Send { socket },
     };
     let _ = w.call_of(client, &request);

@@ -8,14 +8,14 @@ use smoltcp::socket::tcp::{Socket, State};
 use strait_abi::{
     Errno,
     control::{Item, items, put},
-    net::Request,
+    net::{Request, receive},
     session::{VERSION, status},
     socket as c,
 };
 use strait_ring::paged::{ClientConsumer, ClientProducer};
 
 use super::{
-    local::Local,
+    local::{Local, named},
     tcp,
     world::{CLIENT, SECOND, World},
 };
@@ -23,7 +23,7 @@ use super::{
 /// An SCM_RIGHTS item with these words.
 pub fn rights(words: &[u32]) -> Vec<u8> {
     let value: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
-    let (mut bytes, mut used) = (vec![0; 300], 0);
+    let (mut bytes, mut used) = (vec![0; 600], 0);
     put(&mut bytes, &mut used, Item { level: c::SOL_SOCKET, kind: c::SCM_RIGHTS, value: &value });
     bytes.truncate(used);
     bytes
@@ -46,14 +46,14 @@ impl World {
         Ok(())
     }
 
-    /// The control data that waits, and how many bytes belong to it.
+    /// The descriptors that come next, and how many bytes belong to them.
     pub fn control(&mut self, s: &Local, peek: bool) -> (Vec<u32>, u32) {
-        let request = Request::ReceiveControl { socket: s.socket.handle, peek };
-        let (bytes, control) = self.call_of(s.client, &request).unwrap();
-        (words(&control), bytes)
+        let (portion, control) =
+            self.portion(s, (0, u32::MAX), receive::CONTROL | if peek { receive::PEEK } else { 0 });
+        (words(&control), portion.bytes)
     }
 
-    fn acquire(&mut self, s: &mut Local) -> Result<(), Errno> {
+    pub fn acquire(&mut self, s: &mut Local) -> Result<(), Errno> {
         self.call_of(s.client, &Request::Acquire { socket: s.socket.handle })?;
         let region = self.region_of(s.client);
         let slot = region.slot(s.socket.handle.into()).unwrap();
@@ -118,7 +118,10 @@ fn what_the_giver_keeps_moves_to_who_uses_it() {
     let mut other = w.taken(CLIENT, got[0]);
     assert_ne!(w.state(&other) & status::AWAY, 0);
     assert_ne!(w.state(&other) & status::IN, 0);
-    assert_eq!(w.call(&Request::ReceiveControl { socket: other.socket.handle, peek: false }), Err(Errno::EAGAIN));
+    assert_eq!(
+        w.call(&Request::Receive { socket: other.socket.handle, offset: 0, most: 9, how: 0 }),
+        Err(Errno::EAGAIN)
+    );
     w.acquire(&mut other).unwrap();
     assert_eq!(w.get(&mut other), b"one");
     assert_ne!(w.state(&b) & status::AWAY, 0);
@@ -213,7 +216,7 @@ fn control_data_said_twice_counts_once() {
     assert_eq!(wrong(&rights(&[handle, 0xffff])), Err(Errno::EBADF));
     assert_eq!(wrong(&rights(&[1 << 31, 0, 0, 0, 0])), Err(Errno::EBADF));
     assert_eq!(wrong(&rights(&[1 << 31, 0])), Err(Errno::EINVAL));
-    assert_eq!(wrong(&rights(&[handle; 49])), Err(Errno::EINVAL));
+    assert_eq!(wrong(&rights(&[handle; 111])), Err(Errno::EINVAL));
     let identity = |who: [u32; 3]| {
         let value: Vec<u8> = who.iter().flat_map(|w| w.to_ne_bytes()).collect();
         let (mut bytes, mut used) = (vec![0; 32], 0);
@@ -252,7 +255,9 @@ fn records_carry_descriptors_and_identities() {
         assert_eq!((who.kind, &who.value[..4]), (c::SCM_CREDENTIALS, &2u32.to_ne_bytes()[..]));
         assert_eq!(w.control(&b, false).0.len(), 1);
         let (_, control, data) = w.receive_record(&mut b).unwrap();
-        assert_eq!((words(&control), data), (vec![0], b"carries".to_vec()));
+        // It says that there are some.
+        let kinds: Vec<i32> = items(&control).map(|i| i.unwrap().kind).collect();
+        assert_eq!((kinds, data), (vec![c::SCM_CREDENTIALS, c::SCM_RIGHTS], b"carries".to_vec()));
         assert_eq!(w.receive_record(&mut b).unwrap().2, b"not taken");
         assert_eq!(w.control(&b, false).0, []);
         assert_eq!(w.server.core.sessions[1].flying, 0);
@@ -292,6 +297,26 @@ fn sockets_sent_in_circles_are_collected() {
         assert_eq!((counters.sockets_all, counters.pages_all), (0, 0));
         assert_eq!(w.server.core.sessions[0].flying, 0);
     }
+}
+
+#[test]
+fn circles_up_to_the_limit_are_collected() {
+    let mut w = World::with_session(64 * 4096);
+    loop {
+        let (mut a, mut b) = w.local_pair(CLIENT, c::SOCK_STREAM);
+        let both = [u32::from(a.socket.handle), u32::from(b.socket.handle)];
+        let sent = [w.pass(&mut a, b"x", &both), w.pass(&mut b, b"x", &both)];
+        w.close(&a);
+        w.close(&b);
+        if sent.contains(&Err(Errno::ETOOMANYREFS)) {
+            break;
+        }
+    }
+    for _ in 0..3 {
+        w.step(20_000_000);
+    }
+    assert_eq!(w.counters().sockets_all, 0);
+    assert_eq!(w.server.core.sessions[0].flying, 0);
 }
 
 #[test]
@@ -344,7 +369,8 @@ fn a_receiver_without_a_place_gets_none_and_nothing_is_lost_of_the_rest() {
     let (a, b) = w.local_pair(SECOND, c::SOCK_STREAM);
     w.pass(&mut over, b"x", &[a.socket.handle.into(), b.socket.handle.into()]).unwrap();
     while w.call(&Request::Socket { family: 1, kind: 1, protocol: 0 }).is_ok() {}
-    assert_eq!(w.control(&under, false), (vec![], 1));
+    let lost = strait_abi::rights::LOST;
+    assert_eq!(w.control(&under, false), (vec![lost, lost], 1));
     w.close(&a);
     assert_ne!(w.state(&b) & status::RDHUP, 0);
     w.all_comes_back();
@@ -397,7 +423,7 @@ fn an_heir_inherits_whatever_it_has_of_sockets() {
     w.close(&b);
     // It must ask where its rings go on.
     assert_ne!(w.state(&heir) & status::AWAY, 0);
-    let ask = Request::ReceiveControl { socket: heir.socket.handle, peek: false };
+    let ask = Request::Receive { socket: heir.socket.handle, offset: 0, most: 1, how: 0 };
     assert_eq!(w.call(&ask), Err(Errno::EAGAIN));
     w.acquire(&mut heir).unwrap();
     assert_eq!(w.state(&heir) & status::AWAY, 0);
@@ -406,6 +432,22 @@ fn an_heir_inherits_whatever_it_has_of_sockets() {
     assert_eq!(w.get(&mut heir), b" and more");
     w.close(&listener);
     w.all_comes_back();
+}
+
+#[test]
+fn what_is_gone_is_gone_for_who_holds_the_socket_next() {
+    let mut w = World::new();
+    let [s, mut a, _b] = [b"\0s", b"\0a", b"\0b"].map(|name| w.bound(SECOND, c::SOCK_DGRAM, name));
+    let mut heir = shared(&mut w, &s);
+    w.join(&s, b"\0a").unwrap();
+    w.send_record(&mut a, &named(b"\0s"), &[], b"gone").unwrap();
+    w.join(&s, b"\0b").unwrap();
+    w.acquire(&mut heir).unwrap();
+    assert_ne!(w.state(&heir) & status::SKIP, 0);
+    let slot = w.region_of(CLIENT).slot(heir.socket.handle.into()).unwrap();
+    let end = slot.rx_skip.load(core::sync::atomic::Ordering::Acquire);
+    assert_ne!(heir.socket.rx.available(), 0);
+    assert_eq!(heir.socket.rx.distance(end), heir.socket.rx.available());
 }
 
 #[test]

@@ -1,17 +1,10 @@
 //! Names, connections and their end.
 
-use alloc::{boxed::Box, collections::VecDeque};
-
-use strait_abi::{
-    Address, Errno,
-    address::AF_UNSPEC,
-    session::status,
-    socket::{self as c, SCM_CREDENTIALS, SOL_SOCKET},
-};
+use strait_abi::{Address, Errno, address::AF_UNSPEC, socket as c};
 
 use super::{
     Unix,
-    control::{Control, Credentials},
+    control::Credentials,
     names::{Key, Name, address, unnamed},
 };
 use crate::{core::Core, socket::SocketId};
@@ -20,6 +13,11 @@ impl Unix {
     pub(super) fn name_of(&self, core: &Core, id: SocketId) -> Address {
         let address = self.endpoints[core.sockets[id].state].address;
         if address.as_bytes().is_empty() { unnamed() } else { address }
+    }
+
+    /// Its own, or that of the listener which it was accepted by.
+    fn has_name(&self, core: &Core, id: SocketId) -> bool {
+        !self.endpoints[core.sockets[id].state].address.as_bytes().is_empty()
     }
 
     /// See [`Family::bind`](crate::family::Family::bind).
@@ -34,28 +32,37 @@ impl Unix {
                 (Key::Node(node), address(path, true))
             }
         };
-        if self.endpoint(core, id).key.is_some() {
+        if self.has_name(core, id) {
             return Err(Errno::EINVAL);
         }
+        self.take_name(core, id, key, name)
+    }
+
+    fn take_name(&mut self, core: &mut Core, id: SocketId, key: Key, name: Address) -> Result<(), Errno> {
         self.names.bind(&key, id)?;
         let endpoint = self.endpoint(core, id);
         (endpoint.key, endpoint.address) = (Some(key), name);
+        // A connection tells its name with the data.
+        let connected = endpoint.connected;
+        if let Some(peer) = self.peer(core, id)
+            && self.peer(core, peer) == Some(id)
+        {
+            self.endpoint(core, peer).peer_named |= connected;
+            self.endpoint(core, peer).peer_address = name;
+            self.settle_one(core, peer);
+        }
         Ok(())
     }
 
     /// Gives it an abstract name, if it has none.
     pub(super) fn autobind(&mut self, core: &mut Core, id: SocketId) -> Result<(), Errno> {
-        if self.endpoint(core, id).key.is_some() {
+        if self.has_name(core, id) {
             return Ok(());
         }
         let (random, kind) = (core.random(), core.sockets[id].kind);
         let name = self.names.automatic(kind, random)?;
         let name_address = address(&name, false);
-        let key = Key::Abstract(kind, name);
-        self.names.bind(&key, id)?;
-        let endpoint = self.endpoint(core, id);
-        (endpoint.key, endpoint.address) = (Some(key), name_address);
-        Ok(())
+        self.take_name(core, id, Key::Abstract(kind, name), name_address)
     }
 
     /// The socket of type `kind` that is bound to a name. ECONNREFUSED if
@@ -83,12 +90,13 @@ impl Unix {
         }
         endpoint.listening = true;
         endpoint.peer_credentials = Some(Credentials::of(core, session));
-        core.set_status(id, 0);
+        self.update_listener(core, id);
         Ok(())
     }
 
     pub(super) fn connect_stream(&mut self, core: &mut Core, id: SocketId, to: &Address) -> Result<(), Errno> {
         let kind = core.sockets[id].kind;
+        Name::parse(to.as_bytes())?.known()?;
         if self.endpoint(core, id).pass_credentials {
             self.autobind(core, id)?;
         }
@@ -118,19 +126,23 @@ impl Unix {
         };
         self.equip(core, new);
         let (name, credentials) = (self.endpoints[state].address, self.endpoints[state].peer_credentials);
-        let (passes, ends) =
-            (self.endpoints[state].pass_credentials, [self.as_peer(core, id), self.as_peer(core, new)]);
+        let (passes, rights) = (self.endpoints[state].pass_credentials, self.endpoints[state].pass_rights);
+        let ends = [self.as_peer(core, id), self.as_peer(core, new)];
         let own = Credentials::of(core, core.sockets[id].session);
+        let named = self.endpoint(core, id).key.is_some();
         let endpoint = self.endpoint(core, new);
         endpoint.address = name;
         endpoint.connected = true;
         endpoint.peer = Some(ends[0]);
+        endpoint.peer_named = named;
         endpoint.peer_credentials = Some(own);
-        endpoint.pass_credentials = passes;
+        (endpoint.pass_credentials, endpoint.pass_rights) = (passes, rights);
         endpoint.listener = Some(listener);
         let endpoint = self.endpoint(core, id);
         endpoint.connected = true;
         endpoint.peer = Some(ends[1]);
+        // A listener has a name.
+        endpoint.peer_named = true;
         endpoint.peer_credentials = credentials;
         if let Some(queue) = core.queue(listener) {
             queue.complete.push_back(new);
@@ -163,14 +175,9 @@ impl Unix {
             left &= left - 1;
             for slot in 0..core.sessions[session].slots.len() {
                 let Some(waiter) = core.sessions[session].slots[slot].filter(|w| self.owns(core, *w)) else { continue };
-                if !core::mem::take(&mut self.endpoint(core, waiter).waits) {
-                    continue;
+                if core::mem::take(&mut self.endpoint(core, waiter).waits) {
+                    core.event(waiter);
                 }
-                if core.sockets[waiter].kind == c::SOCK_DGRAM && self.peer(core, waiter) == Some(id) {
-                    self.endpoint(core, waiter).blocked = false;
-                    self.update_datagram(core, waiter);
-                }
-                core.event(waiter);
             }
         }
     }
@@ -192,10 +199,11 @@ impl Unix {
     }
 
     pub(super) fn connect_datagram(&mut self, core: &mut Core, id: SocketId, to: &Address) -> Result<(), Errno> {
-        let old = self.peer(core, id);
+        let (old, had) = (self.peer(core, id), self.endpoint(core, id).peer);
         let new = match to.family() {
             Some(AF_UNSPEC) => None,
             _ => {
+                Name::parse(to.as_bytes())?.known()?;
                 if self.endpoint(core, id).pass_credentials {
                     self.autobind(core, id)?;
                 }
@@ -206,43 +214,44 @@ impl Unix {
                 Some(self.as_peer(core, target))
             }
         };
-        let endpoint = self.endpoint(core, id);
-        endpoint.peer = new;
-        endpoint.blocked = false;
-        if let Some(old) = old.filter(|old| Some(*old) != new.map(|n| n.id)) {
-            // What the old peer sent is lost: the client throws it away.
-            self.reclaim(core, id);
-            let lost = !self.endpoint(core, id).queue.is_empty();
-            if lost && self.peer(core, old) == Some(id) {
-                core.set_error(old, Errno::ECONNRESET);
-            }
+        self.endpoint(core, id).peer = new;
+        if let Some(new) = new {
+            let name = self.name_of(core, new.id);
+            self.endpoint(core, id).peer_address = name;
+            self.follow(core, id, new.id);
         }
-        self.update_datagram(core, id);
+        if had.is_some() && had != new {
+            self.forget_peer(core, id, old);
+        }
+        // Between two that are connected to each other no queue is full.
+        for other in [Some(id), old, new.map(|n| n.id)].into_iter().flatten() {
+            self.update_datagram(core, other);
+        }
         Ok(())
+    }
+
+    /// A datagram socket has another peer than `old`, or none: what waits is
+    /// gone, and the old peer is told.
+    pub(super) fn forget_peer(&mut self, core: &mut Core, id: SocketId, old: Option<SocketId>) {
+        if self.purge_received(core, id)
+            && let Some(old) = old
+            && self.peer(core, old) == Some(id)
+        {
+            core.set_error(old, Errno::ECONNRESET);
+        }
     }
 
     /// See [`Family::broken`](crate::family::Family::broken).
     pub(super) fn lose(&mut self, core: &mut Core, id: SocketId) {
-        let endpoint = self.endpoint(core, id);
-        endpoint.urgent_pending.clear();
-        endpoint.urgent = None;
-        let connected = endpoint.connected;
-        let mut lost = [core::mem::take(&mut endpoint.queue), core::mem::take(&mut endpoint.pending), VecDeque::new()];
-        if connected {
+        self.drop_received(core, id);
+        self.drop_written(core, id);
+        if self.endpoint(core, id).connected {
             // Nothing may come behind the gap.
             if let Some(peer) = self.peer(core, id) {
-                let endpoint = self.endpoint(core, peer);
-                endpoint.urgent_pending.clear();
-                lost[2] = core::mem::take(&mut endpoint.pending);
-                if let Some((rings, arena, _)) = core.rings(peer) {
-                    rings.tx.consume(u32::MAX, arena);
-                }
+                self.drop_written(core, peer);
             }
             core.set_error(id, Errno::ECONNRESET);
             self.sever(core, id, Errno::ECONNRESET);
-        }
-        for control in lost.into_iter().flatten().filter_map(|mark| mark.control) {
-            (*control).drop(core);
         }
         self.wake_waiters(core, id);
         self.touch(core, id);
@@ -263,22 +272,17 @@ impl Unix {
             self.exchange(core, id);
         }
         self.reclaim(core, id);
-        let unread = core.rings(id).is_some_and(|(rings, ..)| rings.rx.used() != 0)
-            || self.unsent(core, peer) != 0
-            || self.endpoint(core, id).listener.is_some();
+        let unread = self.has_unread(core, id, peer) || self.endpoint(core, id).listener.is_some();
+        // What nobody could receive was not left unread.
+        let unread = unread && !self.endpoint(core, id).collected;
         let name = self.name_of(core, id);
         let endpoint = self.endpoint(core, id);
         (endpoint.shut_read, endpoint.shut_write) = (true, true);
-        self.purge(core, id);
-        self.endpoint(core, id).queue.clear();
+        self.drop_received(core, id);
+        self.drop_written(core, peer);
         let endpoint = self.endpoint(core, peer);
         (endpoint.shut_read, endpoint.shut_write) = (true, true);
         endpoint.peer_address = name;
-        endpoint.pending.clear();
-        endpoint.urgent_pending.clear();
-        if let Some((rings, arena, _)) = core.rings(peer) {
-            rings.tx.consume(u32::MAX, arena);
-        }
         if let Some((rings, arena, _)) = core.rings(id) {
             rings.rx.close(arena);
         }
@@ -291,6 +295,7 @@ impl Unix {
             self.remove(core, id);
         }
         self.update_end(core, peer);
+        self.touch(core, peer);
         self.close_if_done(core, peer);
     }
 
@@ -313,13 +318,9 @@ impl Unix {
     fn remove(&mut self, core: &mut Core, id: SocketId) {
         let name = self.name_of(core, id);
         let peer = self.peer(core, id);
-        let state = core.sockets[id].state;
-        let endpoint = self.endpoints.remove(state);
-        for mark in endpoint.queue.into_iter().chain(endpoint.pending) {
-            if let Some(control) = mark.control {
-                (*control).drop(core);
-            }
-        }
+        self.drop_received(core, id);
+        self.drop_written(core, id);
+        let endpoint = self.endpoints.remove(core.sockets[id].state);
         if let Some(peer) = peer
             && endpoint.connected
         {
@@ -327,46 +328,10 @@ impl Unix {
             (other.peer, other.peer_address) = (None, name);
         }
         core.remove(id);
-    }
-
-    /// See [`Family::receive_control`](crate::family::Family::receive_control).
-    pub(super) fn hand_over(&mut self, core: &mut Core, id: SocketId, peek: bool, into: &mut [u8]) -> (usize, u32) {
-        let (session, stream) = (core.sockets[id].session, core.sockets[id].kind == c::SOCK_STREAM);
-        let credentials = stream && self.endpoint(core, id).pass_credentials;
-        let from = match self.peer(core, id) {
-            Some(peer) => Some(Credentials::of(core, core.sockets[peer].session)),
-            None => self.endpoint(core, id).peer_credentials,
-        };
-        let taken = self
-            .next_mark(core, id)
-            .map(|(mark, head)| (mark.control.take(), mark.start.wrapping_add(mark.bytes).wrapping_sub(head)));
-        let Some((control, bytes)) = taken else {
-            // Nothing but who sent it.
-            let mut used = 0;
-            if let Some(from) = from.filter(|_| credentials) {
-                let item =
-                    strait_abi::control::Item { level: SOL_SOCKET, kind: SCM_CREDENTIALS, value: &from.to_bytes() };
-                strait_abi::control::put(into, &mut used, item);
+        for follower in endpoint.followers {
+            if self.owns(core, follower) && core.sockets[follower].kind == c::SOCK_DGRAM {
+                self.update_datagram(core, follower);
             }
-            self.refresh(core, id);
-            return (used, 0);
-        };
-        let mut control = control.map_or_else(|| Control::plain(core, session), |control| *control);
-        let used = control.give(core, session, peek, credentials, into);
-        if peek {
-            if let Some((mark, _)) = self.next_mark(core, id) {
-                mark.control = Some(Box::new(control));
-            }
-        } else if stream {
-            self.endpoint(core, id).queue.pop_front();
         }
-        self.refresh(core, id);
-        (used, if stream { bytes } else { 0 })
-    }
-
-    /// Publishes the status again, and moves what has room now.
-    fn refresh(&mut self, core: &mut Core, id: SocketId) {
-        self.settle_one(core, id);
-        debug_assert!(core.sockets[id].status & status::AWAY == 0);
     }
 }

@@ -3,17 +3,19 @@
 //! Between a client and the server the value of an SCM_RIGHTS item is a
 //! sequence of words of four bytes: a socket is its handle, with [`NONBLOCK`]
 //! if its description has O_NONBLOCK; a file is [`FILE`] and then number and
-//! code of a token of `vfs_server` (16 bytes).
+//! code of a token of `vfs_server` (16 bytes). To a client, [`LOST`] stands for
+//! a descriptor that it has no place for.
 
 use alloc::vec::Vec;
 
 use strait_abi::{
     Errno,
-    control::{Item, items, put, space},
-    rights::{FILE, MAX_BYTES, NONBLOCK},
+    control::{Item, items, put},
+    rights::{FILE, LOST, MAX_BYTES, NONBLOCK, TOKEN_BYTES},
     socket::{SCM_CREDENTIALS, SCM_RIGHTS, SOL_SOCKET},
 };
 
+use super::endpoint::Writer;
 use crate::{core::Core, share::Flight};
 
 /// Who a client is (`struct ucred`): its place in the system description, as a
@@ -34,6 +36,10 @@ impl Credentials {
         Self { process: session as u32 + 1, user, group }
     }
 
+    /// What Linux says of who is not known: no process, and the user and group
+    /// that stand for those that have no number here.
+    const UNKNOWN: Self = Self { process: 0, user: 65534, group: 65534 };
+
     pub fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         for (at, word) in [self.process, self.user, self.group].into_iter().enumerate() {
@@ -52,25 +58,28 @@ pub enum Right {
     File(usize, u32, [u8; 16]),
 }
 
+impl Right {
+    /// What it takes in an item.
+    fn bytes(&self) -> usize {
+        4 + if matches!(self, Self::File(..)) { TOKEN_BYTES } else { 0 }
+    }
+}
+
 /// What goes with a message.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Control {
     pub rights: Vec<Right>,
-    pub from: Credentials,
+    /// Its sender said that this is who it is.
+    pub from: Writer,
 }
 
 impl Control {
-    /// Nothing but who sends.
-    pub fn plain(core: &Core, session: usize) -> Self {
-        Self { rights: Vec::new(), from: Credentials::of(core, session) }
-    }
-
     /// Takes what a client of `session` sends. EBADF for a handle that it has
     /// not, EPERM for an identity that is not its own, EINVAL for what is no
     /// control data, ETOOMANYREFS if too many of its descriptors are on their
     /// way.
     pub fn take(core: &mut Core, session: usize, bytes: &[u8]) -> Result<Self, Errno> {
-        let mut control = Self::plain(core, session);
+        let mut control = Self::default();
         for item in items(bytes) {
             let taken = item.and_then(|item| control.take_item(core, session, item));
             if let Err(errno) = taken {
@@ -85,7 +94,8 @@ impl Control {
         match (item.level, item.kind) {
             (SOL_SOCKET, SCM_RIGHTS) => self.take_rights(core, session, item.value),
             (SOL_SOCKET, SCM_CREDENTIALS) if item.value.len() == Credentials::BYTES => {
-                if item.value == self.from.to_bytes() { Ok(()) } else { Err(Errno::EPERM) }
+                self.from = Some(session as u8);
+                if item.value == Credentials::of(core, session).to_bytes() { Ok(()) } else { Err(Errno::EPERM) }
             }
             (SOL_SOCKET, _) => Err(Errno::EINVAL),
             // Linux: not for this layer.
@@ -94,7 +104,8 @@ impl Control {
     }
 
     fn take_rights(&mut self, core: &mut Core, session: usize, value: &[u8]) -> Result<(), Errno> {
-        if value.len() + 4 * self.rights.len() > MAX_BYTES {
+        let before: usize = self.rights.iter().map(Right::bytes).sum();
+        if before + value.len() > MAX_BYTES {
             return Err(Errno::EINVAL);
         }
         let mut rest = value;
@@ -121,7 +132,7 @@ impl Control {
     }
 
     /// Nobody takes it: the message is gone.
-    pub fn drop(self, core: &mut Core) {
+    pub fn lose(self, core: &mut Core) {
         self.end(core, true);
     }
 
@@ -147,14 +158,17 @@ impl Control {
         }
     }
 
-    /// Hands it to a session: descriptors become its handles and are left here
-    /// only if `peek` says so. Those that it has no place for are dropped.
-    /// Returns the bytes used of `into`.
-    pub fn give(&mut self, core: &mut Core, session: usize, peek: bool, credentials: bool, into: &mut [u8]) -> usize {
-        let mut used = 0;
+    /// The descriptors for a session, as an item behind the first `used` bytes
+    /// of `into`: they become its handles, and are left here only if `peek`
+    /// says so.
+    pub fn give(&mut self, core: &mut Core, session: usize, peek: bool, into: &mut [u8], used: &mut usize) {
+        if self.rights.is_empty() {
+            return;
+        }
         let mut value = [0; MAX_BYTES];
         let mut len = 0;
         let mut add = |bytes: &[u8]| {
+            // It came in as many bytes at most.
             if let Some(place) = value.get_mut(len..len + bytes.len()) {
                 place.copy_from_slice(bytes);
                 len += bytes.len();
@@ -163,10 +177,9 @@ impl Control {
         for right in &self.rights {
             match right {
                 Right::Socket(flight, nonblocking) => {
-                    if let Ok(handle) = core.adopt(flight.socket, session) {
-                        let word = u32::from(handle) | if *nonblocking { NONBLOCK } else { 0 };
-                        add(&word.to_ne_bytes());
-                    }
+                    let flag = if *nonblocking { NONBLOCK } else { 0 };
+                    let word = core.adopt(flight.socket, session).map_or(LOST, |handle| u32::from(handle) | flag);
+                    add(&word.to_ne_bytes());
                 }
                 Right::File(_, word, token) => {
                     add(&word.to_ne_bytes());
@@ -174,9 +187,7 @@ impl Control {
                 }
             }
         }
-        if !self.rights.is_empty() {
-            put(into, &mut used, Item { level: SOL_SOCKET, kind: SCM_RIGHTS, value: &value[..len] });
-        }
+        put(into, used, Item { level: SOL_SOCKET, kind: SCM_RIGHTS, value: &value[..len] });
         if !peek {
             for right in core::mem::take(&mut self.rights) {
                 match right {
@@ -188,32 +199,12 @@ impl Control {
                 }
             }
         }
-        if credentials {
-            put(into, &mut used, self.credentials(&mut [0; Credentials::BYTES]));
-        }
-        used
-    }
-
-    fn credentials<'a>(&self, bytes: &'a mut [u8; Credentials::BYTES]) -> Item<'a> {
-        *bytes = self.from.to_bytes();
-        Item { level: SOL_SOCKET, kind: SCM_CREDENTIALS, value: bytes }
-    }
-
-    /// What a record says of it, where its descriptors are not handed over yet:
-    /// a word of zero for each. Returns the bytes used of `into`.
-    pub fn announce(&self, credentials: bool, into: &mut [u8; ANNOUNCED]) -> usize {
-        let mut used = 0;
-        if !self.rights.is_empty() {
-            let value = [0; MAX_BYTES];
-            let len = (4 * self.rights.len()).min(MAX_BYTES);
-            put(into, &mut used, Item { level: SOL_SOCKET, kind: SCM_RIGHTS, value: &value[..len] });
-        }
-        if credentials {
-            put(into, &mut used, self.credentials(&mut [0; Credentials::BYTES]));
-        }
-        used
     }
 }
 
-/// Most bytes of control data in a record to a client.
-pub const ANNOUNCED: usize = space(MAX_BYTES) + space(Credentials::BYTES);
+/// Who sent a message, as an item behind the first `used` bytes of `into`.
+pub fn identity(core: &Core, writer: Writer, into: &mut [u8], used: &mut usize) {
+    let who = writer.map_or(Credentials::UNKNOWN, |session| Credentials::of(core, session.into()));
+    let value = who.to_bytes();
+    put(into, used, Item { level: SOL_SOCKET, kind: SCM_CREDENTIALS, value: &value });
+}

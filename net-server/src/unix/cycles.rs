@@ -46,9 +46,9 @@ impl Unix {
             // Messages that wait here, also those that wait for room at the
             // peer's end, and connections that wait to be accepted.
             let peer = self.peer(core, id).map(|peer| core.sockets[peer].state);
-            let coming = peer.map(|state| &self.endpoints[state].pending);
-            let marks = self.endpoints[state].queue.iter().chain(coming.into_iter().flatten());
-            for right in marks.filter_map(|m| m.control.as_ref()).flat_map(|c| &c.rights) {
+            let coming = peer.map(|state| self.endpoints[state].written_controls());
+            let controls = self.endpoints[state].controls().chain(coming.into_iter().flatten());
+            for right in controls.flat_map(|c| &c.rights) {
                 if let Right::Socket(flight, _) = right {
                     left.push(flight.socket);
                 }
@@ -67,6 +67,7 @@ impl Unix {
             if !found && self.owns(core, id) {
                 // Its messages are dropped, and with them what they carry.
                 self.purge(core, id);
+                self.endpoint(core, id).collected = true;
             }
         }
     }

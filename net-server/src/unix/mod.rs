@@ -4,8 +4,11 @@
 //! ```text
 //!   names.rs     abstract names, names in the file system, autobind
 //!   connect.rs   listen, connect, accept, close
-//!   stream.rs    bytes from ring to ring, marks in the stream (MSG_OOB, control data)
+//!   stream.rs    bytes from ring to ring
+//!   marks.rs     what lies between them: MSG_OOB, control data, who writes
 //!   record.rs    datagrams and packets from ring to ring
+//!   queue.rs     what waits: accounts, readiness
+//!   receive.rs   what one receive may take
 //!   control.rs   SCM_RIGHTS, SCM_CREDENTIALS
 //!   cycles.rs    sockets that only messages hold which nobody can receive
 //! ```
@@ -18,7 +21,10 @@ mod connect;
 mod control;
 mod cycles;
 mod endpoint;
+mod marks;
 mod names;
+mod queue;
+mod receive;
 mod record;
 mod stream;
 
@@ -34,9 +40,14 @@ use self::{
 };
 use crate::{
     core::Core,
-    family::Family,
-    socket::{MAX_BUFFER, SocketId, int, put_int},
+    family::{Family, Receive},
+    socket::{SocketId, int, put_int},
 };
+
+/// SO_SNDBUF and SO_RCVBUF at first: what Linux has (net.core.wmem_default).
+/// What nobody has read is bounded by SO_SNDBUF of who sent it, wherever it
+/// lies; SO_RCVBUF has no effect there either.
+const BUFFER: u32 = 212_992;
 
 /// See the module.
 pub struct Unix {
@@ -114,24 +125,16 @@ impl Unix {
         }
     }
 
-    /// Drops what waits at the socket: control data, and what the peer has not
-    /// handed over yet.
+    /// Drops all messages that wait at the socket, also those that its peer has
+    /// not handed over yet.
     fn purge(&mut self, core: &mut Core, id: SocketId) {
         let waiting: Vec<SocketId> = core.queue(id).map(|q| q.complete.iter().copied().collect()).unwrap_or_default();
         for id in [id].into_iter().chain(waiting) {
-            for mark in &mut self.endpoint(core, id).queue {
-                if let Some(control) = mark.control.take() {
-                    (*control).drop(core);
-                }
-            }
+            self.drop_received(core, id);
             if let Some(peer) = self.peer(core, id)
                 && core.sockets[peer].kind != c::SOCK_DGRAM
             {
-                for mark in &mut self.endpoint(core, peer).pending {
-                    if let Some(control) = mark.control.take() {
-                        (*control).drop(core);
-                    }
-                }
+                self.drop_written(core, peer);
             }
         }
     }
@@ -141,14 +144,21 @@ impl Unix {
         core.set_status(id, if stream { status::OUT | status::HUP } else { status::OUT });
     }
 
+    /// Publishes the status of a listener.
+    fn update_listener(&mut self, core: &mut Core, id: SocketId) {
+        let Endpoint { shut_read, shut_write, .. } = *self.endpoint(core, id);
+        let word = if shut_read { status::RDHUP } else { 0 };
+        core.set_status(id, word | if shut_read && shut_write { status::HUP } else { 0 });
+        core.update_listener(id);
+    }
+
     /// Makes the family's part of a socket.
     fn equip(&mut self, core: &mut Core, id: SocketId) {
         self.serial += 1;
         let socket = &mut core.sockets[id];
         socket.protocol = 0;
-        socket.options.send_buffer = MAX_BUFFER;
-        socket.options.receive_buffer = MAX_BUFFER;
-        socket.state = self.endpoints.insert(Endpoint::new(self.serial));
+        (socket.options.send_buffer, socket.options.receive_buffer) = (BUFFER, BUFFER);
+        socket.state = self.endpoints.insert(Endpoint::new(self.serial, socket.session));
         Self::set_status_of_new(core, id);
     }
 }
@@ -156,14 +166,14 @@ impl Unix {
 impl Family for Unix {
     fn create(&mut self, core: &mut Core, id: SocketId) -> Result<(), Errno> {
         let socket = &mut core.sockets[id];
+        if socket.protocol != 0 && socket.protocol != AF_UNIX {
+            return Err(Errno::EPROTONOSUPPORT);
+        }
         match socket.kind {
             c::SOCK_STREAM | c::SOCK_DGRAM | c::SOCK_SEQPACKET => {}
             // Linux.
             c::SOCK_RAW => socket.kind = c::SOCK_DGRAM,
             _ => return Err(Errno::ESOCKTNOSUPPORT),
-        }
-        if socket.protocol != 0 && socket.protocol != AF_UNIX {
-            return Err(Errno::EPROTONOSUPPORT);
         }
         self.equip(core, id);
         Ok(())
@@ -176,9 +186,11 @@ impl Family for Unix {
             let endpoint = self.endpoint(core, id);
             endpoint.connected = stream;
             endpoint.peer = Some(peer);
+            endpoint.peer_address = names::unnamed();
             endpoint.peer_credentials = Some(Credentials::of(core, session));
         }
-        for id in [first, second] {
+        for (id, other) in [(first, second), (second, first)] {
+            self.follow(core, id, other);
             self.settle_one(core, id);
         }
         Ok(())
@@ -225,9 +237,11 @@ impl Family for Unix {
             endpoint.shut_read |= read;
             endpoint.shut_write |= write;
         }
+        self.wake_waiters(core, id);
         if datagram {
-            self.wake_waiters(core, id);
             self.update_datagram(core, id);
+        } else if self.endpoint(core, id).listening {
+            self.update_listener(core, id);
         } else {
             self.update_end(core, id);
             if let Some(peer) = peer {
@@ -254,7 +268,7 @@ impl Family for Unix {
         let endpoint = &self.endpoints[core.sockets[id].state];
         match self.peer(core, id) {
             Some(peer) => Ok(self.name_of(core, peer)),
-            None if !endpoint.peer_address.as_bytes().is_empty() => Ok(endpoint.peer_address),
+            None if endpoint.connected || endpoint.peer.is_some() => Ok(endpoint.peer_address),
             None => Err(Errno::ENOTCONN),
         }
     }
@@ -264,10 +278,18 @@ impl Family for Unix {
             // Linux: sock_no_setsockopt.
             return Err(Errno::EOPNOTSUPP);
         }
-        match (level, name) {
-            (c::SOL_SOCKET, c::SO_PASSCRED) => self.endpoint(core, id).pass_credentials = int(value)? != 0,
-            _ => return Err(Errno::ENOPROTOOPT),
+        let (value, endpoint) = (int(value), self.endpoint(core, id));
+        match name {
+            c::SO_PASSCRED => endpoint.pass_credentials = value? != 0,
+            c::SO_PASSRIGHTS => endpoint.pass_rights = value? != 0,
+            c::SO_PEEK_OFF => endpoint.peek_offset = value?,
+            _ => {
+                // SO_SNDBUF decides what is writable.
+                self.settle_one(core, id);
+                return Err(Errno::ENOPROTOOPT);
+            }
         }
+        self.settle_one(core, id);
         Ok(())
     }
 
@@ -286,6 +308,8 @@ impl Family for Unix {
         let endpoint = self.endpoint(core, id);
         match name {
             c::SO_PASSCRED => Ok(put_int(value, endpoint.pass_credentials.into())),
+            c::SO_PASSRIGHTS => Ok(put_int(value, endpoint.pass_rights.into())),
+            c::SO_PEEK_OFF => Ok(put_int(value, endpoint.peek_offset)),
             c::SO_PEERCRED => {
                 let nobody = Credentials { process: 0, user: u32::MAX, group: u32::MAX };
                 let bytes = endpoint.peer_credentials.unwrap_or(nobody).to_bytes();
@@ -305,23 +329,22 @@ impl Family for Unix {
         _argument: &[u8],
         answer: &mut [u8],
     ) -> Result<usize, Errno> {
-        let listening = self.endpoint(core, id).listening;
-        match request {
-            c::SIOCINQ if listening => Err(Errno::EINVAL),
+        let stream = core.sockets[id].kind == c::SOCK_STREAM;
+        let number = match request {
+            c::SIOCINQ if self.endpoint(core, id).listening => return Err(Errno::EINVAL),
+            c::SIOCINQ if stream => self.unread_bytes(core, id),
+            c::SIOCINQ => self.unread_records(core, id),
             c::SIOCOUTQ => {
-                let mut bytes = self.unsent(core, id);
-                if let Some(peer) = self.peer(core, id).filter(|_| core.sockets[id].kind != c::SOCK_DGRAM) {
-                    self.reclaim(core, peer);
-                    bytes += core.rings(peer).map_or(0, |(rings, ..)| rings.rx.used());
+                for to in self.receivers(core, id) {
+                    self.reclaim(core, to);
                 }
-                Ok(put_int(answer, bytes as i32))
+                self.outgoing(core, id)
             }
-            c::SIOCATMARK if core.sockets[id].kind == c::SOCK_STREAM => {
-                let at = self.at_mark(core, id);
-                Ok(put_int(answer, at.into()))
-            }
-            _ => Err(Errno::ENOTTY),
-        }
+            c::SIOCATMARK if stream => self.at_mark(core, id).into(),
+            c::SIOCATMARK => return Err(Errno::EOPNOTSUPP),
+            _ => return Err(Errno::ENOTTY),
+        };
+        Ok(put_int(answer, number as i32))
     }
 
     fn send_urgent(&mut self, core: &mut Core, id: SocketId, bytes: u32) -> Result<(), Errno> {
@@ -336,14 +359,8 @@ impl Family for Unix {
         self.announce(core, id, bytes, control)
     }
 
-    fn receive_control(
-        &mut self,
-        core: &mut Core,
-        id: SocketId,
-        peek: bool,
-        control: &mut [u8],
-    ) -> Result<(usize, u32), Errno> {
-        Ok(self.hand_over(core, id, peek, control))
+    fn receive(&mut self, core: &mut Core, id: SocketId, ask: Receive, answer: &mut [u8]) -> Result<usize, Errno> {
+        self.receive_portion(core, id, ask, answer)
     }
 
     fn send(&mut self, core: &mut Core, id: SocketId) -> Result<(), Errno> {
@@ -359,7 +376,6 @@ impl Family for Unix {
     }
 
     fn settle(&mut self, core: &mut Core) -> bool {
-        let mut more = false;
         if core.has_room != 0 {
             self.wake_turned_away(core);
         }
@@ -369,7 +385,6 @@ impl Family for Unix {
                 let id = self.turn[i];
                 if self.settle_one(core, id) {
                     self.touch(core, id);
-                    more = true;
                 }
             }
             self.turn.clear();
@@ -381,7 +396,8 @@ impl Family for Unix {
                 self.collect(core);
             }
         }
-        more
+        // Some are not done, others follow from it.
+        !self.dirty.is_empty()
     }
 
     fn deadline(&self) -> Option<u64> {

@@ -51,6 +51,13 @@ impl<'a> Name<'a> {
     }
 }
 
+impl Name<'_> {
+    /// EINVAL if nobody can be called so.
+    pub fn known(&self) -> Result<(), Errno> {
+        if matches!(self, Self::Unnamed) { Err(Errno::EINVAL) } else { Ok(()) }
+    }
+}
+
 /// An address of no name.
 pub fn unnamed() -> Address {
     address(&[], false)

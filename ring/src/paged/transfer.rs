@@ -109,6 +109,9 @@ impl ServerProducer {
     pub fn moved(&self, memory: SharedMemory, slot: &'static Slot, arena: &mut Arena) -> Option<Self> {
         let (head, tail) = (self.head, self.tail);
         let table = rebuilt(arena, &memory, &slot.rx_pages, (&self.memory, &self.table), (head, tail))?;
+        for (to, from) in [(&slot.rx_mark, &self.slot.rx_mark), (&slot.rx_skip, &self.slot.rx_skip)] {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
         slot.rx_head.store(head, Ordering::Relaxed);
         slot.rx_tail.store(tail, Ordering::Release);
         Some(Self { memory, slot, table, head, tail })
