@@ -84,7 +84,7 @@ pub fn run(posix: &dyn Posix, who: Who, only: &str, say: &mut dyn FnMut(&str)) -
 
 fn one(posix: &dyn Posix, case: &Case, on: &On, number: usize) -> Outcome {
     let test = Test::new(posix, *on, number);
-    let first = lowest(posix)?;
+    let (first, sockets) = (lowest(posix)?, posix.open_sockets());
     let outcome = (case.run)(&test);
     let left = lowest(posix);
     if outcome.is_err() || !matches!(left, Ok(fd) if fd == first) {
@@ -100,7 +100,11 @@ fn one(posix: &dyn Posix, case: &Case, on: &On, number: usize) -> Outcome {
     if test.differed.get() != case.differs.is_some() {
         return Err(Failure::new("by_world() and Case::differs", "both or none", "one"));
     }
-    Ok(())
+    if on.family != AF_UNIX {
+        // A connection of TCP may take its time to end.
+        return Ok(());
+    }
+    test.until("the server keeps no socket of the case", || posix.open_sockets() <= sockets)
 }
 
 /// The lowest free descriptor.

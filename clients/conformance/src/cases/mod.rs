@@ -29,6 +29,9 @@ mod state;
 mod stream;
 mod unix;
 mod unix_messages;
+mod unix_records;
+mod unix_rights;
+mod unix_urgent;
 mod urgent;
 mod user;
 mod waiting;
@@ -54,7 +57,10 @@ pub const ALL: &[(&str, &[Case])] = &[
     ("names of hosts and services", names::CASES),
     ("epoll", epoll::CASES),
     ("local sockets", unix::CASES),
+    ("records of local sockets", unix_records::CASES),
+    ("urgent data of local sockets", unix_urgent::CASES),
     ("messages of local sockets", unix_messages::CASES),
+    ("descriptors in messages", unix_rights::CASES),
     ("files", file::CASES),
     ("opening files", file_open::CASES),
     ("paths", file_paths::CASES),

@@ -7,7 +7,6 @@ use crate::{case::*, posix::*, test::*};
 const STREAM: &[On] = &[UNIX_STREAM];
 const DGRAM: &[On] = &[UNIX_DGRAM];
 const SEQPACKET: &[On] = &[UNIX_SEQPACKET];
-const RECORDS: &[On] = &[UNIX_DGRAM, UNIX_SEQPACKET];
 const S: i32 = SOL_SOCKET;
 
 /// The cases.
@@ -46,53 +45,58 @@ pub const CASES: &[Case] = &[
     Case::new("use without a connection", "unix(7) ENOTCONN", UNIX, unconnected),
     Case::new("an address on a stream", "send(2) EISCONN EOPNOTSUPP", STREAM, address_on_stream),
     Case::new("an address on packets is ignored", "send(2)", SEQPACKET, address_on_packets),
-    Case::new("records have borders", "unix(7)", RECORDS, borders),
-    Case::new("an empty record", "unix(7)", RECORDS, empty_record),
-    Case::new("MSG_TRUNC tells the whole length", "recv(2) MSG_TRUNC", RECORDS, truncated),
     Case::new("MSG_PEEK by AF_UNIX", "recv(2) MSG_PEEK", UNIX, peek),
-    Case::new("the sender of a datagram", "recvfrom(2)", DGRAM, sender),
-    Case::new("eleven datagrams wait", "net.unix.max_dgram_qlen", DGRAM, eleven),
-    Case::new("a connected datagram socket hears its peer only", "connect(2) EPERM", DGRAM, filtered),
-    Case::new("a peer that is gone", "send(2) ECONNREFUSED", DGRAM, dgram_gone),
-    Case::new("AF_UNSPEC dissolves", "connect(2)", DGRAM, dissolve),
-    Case::new("a record larger than SO_SNDBUF", "send(2) EMSGSIZE", RECORDS, too_large),
     Case::new("SIOCINQ and SIOCOUTQ", "unix(7) Ioctls", STREAM, queue_lengths),
-    Case::new("SIOCINQ of datagrams", "unix(7) Ioctls", DGRAM, next_length),
-    Case::new("SIOCINQ of packets", "unix(7) Ioctls", SEQPACKET, all_lengths),
-    Case::new("urgent data by AF_UNIX", "unix(7) MSG_OOB", STREAM, urgent),
-    Case::new("urgent data in line by AF_UNIX", "socket(7) SO_OOBINLINE", STREAM, urgent_inline),
-    Case::new("urgent data is for streams", "send(2) EOPNOTSUPP", RECORDS, urgent_records),
     Case::new("a stream that is full", "send(2) EAGAIN", STREAM, full),
     Case::new("options of AF_UNIX", "socket(7)", UNIX, options),
+    Case::new("a listener that is shut down", "shutdown(2)", UNIX_CONNECTED, listener_shut),
+    Case::new("listen again with a larger backlog", "listen(2)", UNIX_CONNECTED, larger_backlog),
+    Case::new("SO_ACCEPTCONN by AF_UNIX", "socket(7) SO_ACCEPTCONN", UNIX_CONNECTED, accepts),
+    Case::new("who sends on a connection", "recvfrom(2)", UNIX_CONNECTED, connection_sender),
+    Case::new("shutdown without a connection", "shutdown(2)", UNIX, shut_unconnected),
+    Case::new("what a listener does not do", "unix(7)", UNIX_CONNECTED, listener_errors),
+    Case::new("nothing is inherited by AF_UNIX", "accept(2)", UNIX_CONNECTED, nothing_inherited),
+    Case::new("SO_SNDBUF bounds what is not read", "unix(7) SO_SNDBUF", STREAM, send_buffer),
+    Case::new("SO_RCVBUF does not bound a local stream", "unix(7) SO_RCVBUF", STREAM, receive_buffer),
+    Case::new("POLLOUT with more than a quarter unread", "poll(2) POLLOUT", STREAM, writable).differs(
+        "A local stream is writable while there is room; by Linux, while no more than a quarter of SO_SNDBUF is unread.",
+    ),
+    Case::new("the largest buffers by AF_UNIX", "socket(7) SO_SNDBUF", UNIX, most_buffer).differs(
+        "SO_SNDBUF and SO_RCVBUF are 253,952 at most, what a ring holds (Linux: twice net.core.wmem_max, 425,984).",
+    ),
+    Case::new("SO_PEEK_OFF of a stream", "socket(7) SO_PEEK_OFF", STREAM, peek_offset),
+    Case::new("sendmmsg ends with a part", "sendmmsg(2)", STREAM, mmsg_part),
+    Case::new("SO_RCVLOWAT of a local stream", "socket(7) SO_RCVLOWAT", STREAM, low_water),
+    Case::new("MSG_PEEK waits for no more", "recv(2) MSG_WAITALL", STREAM, peek_all),
 ];
 
 /// An abstract name of the case's own.
-fn name(t: &Test<'_>, n: u16) -> Address {
+pub fn name(t: &Test<'_>, n: u16) -> Address {
     address_of(format!("\0strait-{}", t.port(n)).as_bytes())
 }
 
-fn address_of(name: &[u8]) -> Address {
+pub fn address_of(name: &[u8]) -> Address {
     raw_address(&[&AF_UNIX.to_ne_bytes()[..], name].concat())
 }
 
-fn unnamed() -> Address {
+pub fn unnamed() -> Address {
     address_of(&[])
 }
 
-fn named(t: &Test<'_>, n: u16) -> Result<Fd, Failure> {
+pub fn named(t: &Test<'_>, n: u16) -> Result<Fd, Failure> {
     let fd = t.sock()?;
     ok!(t.bind(fd, &name(t, n)));
     Ok(fd)
 }
 
-fn listening(t: &Test<'_>, n: u16, backlog: i32) -> Result<Fd, Failure> {
+pub fn listening(t: &Test<'_>, n: u16, backlog: i32) -> Result<Fd, Failure> {
     let fd = named(t, n)?;
     ok!(t.listen(fd, backlog));
     Ok(fd)
 }
 
 /// A connection through a name: who connected and who accepted.
-fn connection(t: &Test<'_>) -> Result<(Fd, Fd), Failure> {
+pub fn connection(t: &Test<'_>) -> Result<(Fd, Fd), Failure> {
     let listener = listening(t, 0, 5)?;
     let a = t.sock()?;
     ok!(t.connect(a, &name(t, 0)));
@@ -131,6 +135,7 @@ fn pair_errors(t: &Test<'_>) -> Outcome {
     err!(t.socketpair(AF_INET, SOCK_STREAM.into(), 0), EOPNOTSUPP);
     err!(t.socketpair(AF_UNIX, SOCK_STREAM.into(), 6), EPROTONOSUPPORT);
     err!(t.socketpair(AF_UNIX, 4, 0), ESOCKTNOSUPPORT);
+    err!(t.socketpair(AF_UNIX, 4, 9), EPROTONOSUPPORT);
     err!(t.socketpair(99, SOCK_STREAM.into(), 0), EAFNOSUPPORT);
     let (a, b) = ok!(t.socketpair(AF_UNIX, u32::from(SOCK_STREAM) | SOCK_CLOEXEC, AF_UNIX));
     for fd in [a, b] {
@@ -451,37 +456,6 @@ fn address_on_packets(t: &Test<'_>) -> Outcome {
     t.shut(&[a, b, fd])
 }
 
-fn borders(t: &Test<'_>) -> Outcome {
-    let (a, b) = t.pair()?;
-    gives!(t.send(a, b"one", 0), 3);
-    gives!(t.send(a, b"three", 0), 5);
-    eq!(t.read_some(b, 2)?, b"on");
-    eq!(t.read_some(b, 99)?, b"three");
-    err!(recv_into(t, b, 9, 0), EAGAIN);
-    t.shut(&[a, b])
-}
-
-fn empty_record(t: &Test<'_>) -> Outcome {
-    let (a, b) = t.pair()?;
-    gives!(t.send(a, b"", 0), 0);
-    gives!(t.send(a, b"x", 0), 1);
-    eq!(t.read_some(b, 9)?, b"");
-    eq!(t.read_some(b, 9)?, b"x");
-    t.shut(&[a, b])
-}
-
-fn truncated(t: &Test<'_>) -> Outcome {
-    let (a, b) = t.pair()?;
-    gives!(t.send(a, b"0123456789", 0), 10);
-    t.wait(b, POLLIN)?;
-    gives!(t.recv(b, &mut [0; 4], MSG_TRUNC), 10);
-    gives!(t.send(a, b"0123456789", 0), 10);
-    t.wait(b, POLLIN)?;
-    let got = ok!(t.recvmsg(b, &mut [&mut [0; 4]], &mut [], 0));
-    eq!((got.bytes, got.flags & MSG_TRUNC), (4, MSG_TRUNC));
-    t.shut(&[a, b])
-}
-
 fn peek(t: &Test<'_>) -> Outcome {
     let (a, b) = t.pair()?;
     gives!(t.send(a, b"look", 0), 4);
@@ -493,74 +467,8 @@ fn peek(t: &Test<'_>) -> Outcome {
     t.shut(&[a, b])
 }
 
-fn sender(t: &Test<'_>) -> Outcome {
-    let (to, from, other) = (named(t, 0)?, named(t, 1)?, t.sock()?);
-    gives!(t.sendto(from, b"named", 0, &name(t, 0)), 5);
-    gives!(t.sendto(other, b"not", 0, &name(t, 0)), 3);
-    t.wait(to, POLLIN)?;
-    let mut bytes = [0; 9];
-    gives!(t.recvfrom(to, &mut bytes, 0), (5, name(t, 1)));
-    t.wait(to, POLLIN)?;
-    let (n, from_nobody) = ok!(t.recvfrom(to, &mut bytes, 0));
-    eq!((n, from_nobody.as_bytes().len()), (3, 0));
-    t.shut(&[to, from, other])
-}
-
-fn eleven(t: &Test<'_>) -> Outcome {
-    let (to, from) = (named(t, 0)?, t.sock()?);
-    ok!(t.connect(from, &name(t, 0)));
-    for _ in 0..11 {
-        gives!(t.send(from, b"x", 0), 1);
-    }
-    err!(t.send(from, b"x", 0), EAGAIN);
-    eq!(t.ready(from, POLLOUT)?, 0);
-    eq!(t.read_some(to, 9)?, b"x");
-    t.wait_all(from, POLLOUT)?;
-    gives!(t.send(from, b"x", 0), 1);
-    t.shut(&[to, from])
-}
-
-fn filtered(t: &Test<'_>) -> Outcome {
-    let (a, b, other) = (named(t, 0)?, named(t, 1)?, t.sock()?);
-    ok!(t.connect(a, &name(t, 1)));
-    err!(t.sendto(other, b"x", 0, &name(t, 0)), EPERM);
-    err!(t.connect(other, &name(t, 0)), EPERM);
-    gives!(t.sendto(b, b"x", 0, &name(t, 0)), 1);
-    eq!(t.read_some(a, 9)?, b"x");
-    t.shut(&[a, b, other])
-}
-
-fn dgram_gone(t: &Test<'_>) -> Outcome {
-    let (to, from) = (named(t, 0)?, t.sock()?);
-    ok!(t.connect(from, &name(t, 0)));
-    t.shut(&[to])?;
-    err!(t.send(from, b"x", 0), ECONNREFUSED);
-    err!(t.send(from, b"x", 0), ENOTCONN);
-    err!(t.sendto(from, b"x", 0, &name(t, 0)), ECONNREFUSED);
-    t.shut(&[from])
-}
-
-fn dissolve(t: &Test<'_>) -> Outcome {
-    let (to, from) = (named(t, 0)?, t.sock()?);
-    ok!(t.connect(from, &name(t, 0)));
-    gives!(t.getpeername(from), name(t, 0));
-    ok!(t.connect(from, &raw_address(&[0; 16])));
-    err!(t.getpeername(from), ENOTCONN);
-    err!(t.send(from, b"x", 0), ENOTCONN);
-    t.shut(&[to, from])
-}
-
-fn too_large(t: &Test<'_>) -> Outcome {
-    let (a, b) = t.pair()?;
-    ok!(t.set_option(a, S, SO_SNDBUF, 16_384));
-    let most = ok!(t.option(a, S, SO_SNDBUF)) as usize - 32;
-    err!(t.send(a, &alloc::vec![0; most + 1], 0), EMSGSIZE);
-    gives!(t.send(a, &[7; 9000], 0), 9000);
-    eq!(t.read_some(b, 20_000)?.len(), 9000);
-    t.shut(&[a, b])
-}
-
-fn ioctl_int(t: &Test<'_>, fd: Fd, request: u32) -> Result<i32, Errno> {
+/// ioctl(2) that gives an `int`.
+pub fn ioctl_int(t: &Test<'_>, fd: Fd, request: u32) -> Result<i32, Errno> {
     let mut value = [0; 4];
     t.ioctl(fd, request, &mut value)?;
     Ok(i32::from_ne_bytes(value))
@@ -582,75 +490,6 @@ fn queue_lengths(t: &Test<'_>) -> Outcome {
     err!(ioctl_int(t, listener, SIOCINQ), EINVAL);
     gives!(ioctl_int(t, listener, SIOCOUTQ), 0);
     t.shut(&[listener])
-}
-
-fn next_length(t: &Test<'_>) -> Outcome {
-    let (a, b) = t.pair()?;
-    gives!(ioctl_int(t, b, SIOCINQ), 0);
-    gives!(t.send(a, b"12345", 0), 5);
-    gives!(t.send(a, b"678", 0), 3);
-    t.wait(b, POLLIN)?;
-    gives!(ioctl_int(t, b, SIOCINQ), 5);
-    t.shut(&[a, b])
-}
-
-fn all_lengths(t: &Test<'_>) -> Outcome {
-    let (a, b) = t.pair()?;
-    gives!(ioctl_int(t, b, SIOCINQ), 0);
-    gives!(t.send(a, b"12345", 0), 5);
-    gives!(t.send(a, b"678", 0), 3);
-    t.wait(b, POLLIN)?;
-    t.settle()?;
-    gives!(ioctl_int(t, b, SIOCINQ), 8);
-    eq!(t.read_some(b, 9)?, b"12345");
-    gives!(ioctl_int(t, b, SIOCINQ), 3);
-    t.shut(&[a, b])
-}
-
-fn urgent(t: &Test<'_>) -> Outcome {
-    let (a, b) = t.pair()?;
-    err!(recv_into(t, b, 1, MSG_OOB), EINVAL);
-    gives!(t.send(a, b"abc", MSG_OOB), 3);
-    gives!(t.send(a, b"def", 0), 3);
-    t.wait_all(b, POLLPRI)?;
-    t.settle()?;
-    gives!(ioctl_int(t, b, SIOCATMARK), 0);
-    gives!(recv_into(t, b, 9, 0), b"ab");
-    gives!(ioctl_int(t, b, SIOCATMARK), 1);
-    gives!(recv_into(t, b, 9, MSG_OOB | MSG_PEEK), b"c");
-    gives!(recv_into(t, b, 9, MSG_OOB), b"c");
-    err!(recv_into(t, b, 9, MSG_OOB), EINVAL);
-    gives!(recv_into(t, b, 9, 0), b"def");
-    gives!(ioctl_int(t, b, SIOCATMARK), 0);
-    // The older of two becomes data.
-    gives!(t.send(a, b"x", MSG_OOB), 1);
-    gives!(t.send(a, b"y", MSG_OOB), 1);
-    t.wait_all(b, POLLPRI)?;
-    t.settle()?;
-    gives!(recv_into(t, b, 9, MSG_OOB), b"y");
-    gives!(recv_into(t, b, 9, 0), b"x");
-    t.shut(&[a, b])
-}
-
-fn urgent_inline(t: &Test<'_>) -> Outcome {
-    let (a, b) = t.pair()?;
-    ok!(t.set_option(b, S, SO_OOBINLINE, 1));
-    gives!(t.send(a, b"abc", MSG_OOB), 3);
-    gives!(t.send(a, b"def", 0), 3);
-    t.wait_all(b, POLLPRI)?;
-    t.settle()?;
-    err!(recv_into(t, b, 9, MSG_OOB), EINVAL);
-    gives!(recv_into(t, b, 9, 0), b"ab");
-    gives!(ioctl_int(t, b, SIOCATMARK), 1);
-    gives!(recv_into(t, b, 9, 0), b"cdef");
-    t.shut(&[a, b])
-}
-
-fn urgent_records(t: &Test<'_>) -> Outcome {
-    let (a, b) = t.pair()?;
-    err!(t.send(a, b"x", MSG_OOB), EOPNOTSUPP);
-    err!(recv_into(t, b, 1, MSG_OOB), EOPNOTSUPP);
-    t.shut(&[a, b])
 }
 
 fn full(t: &Test<'_>) -> Outcome {
@@ -688,4 +527,258 @@ fn options(t: &Test<'_>) -> Outcome {
     err!(t.set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1), EOPNOTSUPP);
     err!(t.option(fd, IPPROTO_TCP, TCP_NODELAY), EOPNOTSUPP);
     t.shut(&[fd])
+}
+
+fn listener_shut(t: &Test<'_>) -> Outcome {
+    let all = POLLIN | POLLOUT | POLLRDHUP;
+    for (how, ready) in [(SHUT_RD, POLLIN | POLLRDHUP), (SHUT_WR, POLLIN), (SHUT_RDWR, POLLIN | POLLRDHUP | POLLHUP)] {
+        let listener = t.waiting_sock()?;
+        ok!(t.bind(listener, &name(t, 0)));
+        ok!(t.listen(listener, 5));
+        let (a, late) = (t.sock()?, t.sock()?);
+        ok!(t.connect(a, &name(t, 0)));
+        ok!(t.shutdown(listener, how));
+        eq!(t.ready(listener, all)?, ready);
+        // Who waits already is accepted.
+        let b = t.take(listener)?;
+        t.shut(&[b])?;
+        if how == SHUT_WR {
+            ok!(t.connect(late, &name(t, 0)));
+        } else {
+            err!(t.connect(late, &name(t, 0)), ECONNREFUSED);
+            eq!(t.ready(listener, all)?, ready);
+            // Nobody is waited for.
+            err!(t.accept4(listener, 0), EINVAL);
+            ok!(t.fcntl(listener, F_SETFL, O_NONBLOCK as i32));
+            err!(t.accept4(listener, 0), EAGAIN);
+            ok!(t.listen(listener, 5));
+            err!(t.connect(late, &name(t, 0)), ECONNREFUSED);
+        }
+        t.shut(&[a, late, listener])?;
+    }
+    Ok(())
+}
+
+fn larger_backlog(t: &Test<'_>) -> Outcome {
+    let listener = listening(t, 0, 0)?;
+    let mut fds = alloc::vec![listener];
+    for n in 0..4 {
+        let fd = t.sock()?;
+        fds.push(fd);
+        if n == 0 {
+            ok!(t.connect(fd, &name(t, 0)));
+        } else {
+            err!(t.connect(fd, &name(t, 0)), EAGAIN);
+        }
+    }
+    ok!(t.listen(listener, 2));
+    ok!(t.connect(fds[2], &name(t, 0)));
+    ok!(t.connect(fds[3], &name(t, 0)));
+    err!(t.connect(fds[4], &name(t, 0)), EAGAIN);
+    t.shut(&fds)
+}
+
+fn accepts(t: &Test<'_>) -> Outcome {
+    let listener = listening(t, 0, 5)?;
+    gives!(t.option(listener, S, SO_ACCEPTCONN), 1);
+    let a = t.sock()?;
+    ok!(t.connect(a, &name(t, 0)));
+    let b = t.take(listener)?;
+    for fd in [a, b] {
+        gives!(t.option(fd, S, SO_ACCEPTCONN), 0);
+    }
+    t.shut(&[a, b, listener])
+}
+
+fn connection_sender(t: &Test<'_>) -> Outcome {
+    let listener = listening(t, 0, 5)?;
+    let a = t.sock()?;
+    ok!(t.connect(a, &name(t, 0)));
+    let b = t.take(listener)?;
+    let from = |fd: Fd| -> Result<Address, Failure> {
+        t.wait(fd, POLLIN)?;
+        Ok(ok!(t.recvfrom(fd, &mut [0; 9], 0)).1)
+    };
+    gives!(t.send(a, b"x", 0), 1);
+    eq!(from(b)?.as_bytes(), &[0u8; 0]);
+    gives!(t.send(b, b"x", 0), 1);
+    eq!(from(a)?, name(t, 0));
+    // A name that comes late, and one of who is gone.
+    ok!(t.bind(a, &name(t, 1)));
+    gives!(t.send(a, b"x", 0), 1);
+    eq!(from(b)?, name(t, 1));
+    gives!(t.send(a, b"y", 0), 1);
+    t.shut(&[a])?;
+    t.wait(b, POLLIN)?;
+    eq!(ok!(t.recvmsg(b, &mut [&mut [0; 9]], &mut [], 0)).address, name(t, 1));
+    t.shut(&[b, listener])
+}
+
+fn shut_unconnected(t: &Test<'_>) -> Outcome {
+    let all = POLLIN | POLLOUT | POLLRDHUP;
+    let connected = t.on.kind != SOCK_DGRAM;
+    let hup = if connected { POLLHUP } else { 0 };
+    for (how, ready) in [
+        (SHUT_RD, POLLIN | POLLOUT | POLLRDHUP | hup),
+        (SHUT_WR, POLLOUT | hup),
+        (SHUT_RDWR, POLLIN | POLLOUT | POLLRDHUP | POLLHUP),
+    ] {
+        let fd = t.sock()?;
+        ok!(t.shutdown(fd, how));
+        eq!(t.ready(fd, all)?, ready);
+        let (receive, send) = match t.on.kind {
+            SOCK_STREAM => (Errno::EINVAL, Errno::ENOTCONN),
+            SOCK_SEQPACKET => (Errno::ENOTCONN, Errno::ENOTCONN),
+            _ => (Errno::EAGAIN, if how == SHUT_RD { Errno::ENOTCONN } else { Errno::EPIPE }),
+        };
+        err!(recv_into(t, fd, 9, 0), = receive);
+        err!(t.send(fd, b"x", MSG_NOSIGNAL), = send);
+        err!(t.send(fd, b"", MSG_NOSIGNAL), = send);
+        t.shut(&[fd])?;
+    }
+    Ok(())
+}
+
+fn listener_errors(t: &Test<'_>) -> Outcome {
+    let listener = listening(t, 0, 5)?;
+    err!(t.send(listener, b"x", MSG_NOSIGNAL), ENOTCONN);
+    err!(recv_into(t, listener, 9, 0), = if t.stream() { Errno::EINVAL } else { Errno::ENOTCONN });
+    err!(ioctl_int(t, listener, SIOCINQ), EINVAL);
+    let a = t.sock()?;
+    ok!(t.bind(a, &name(t, 1)));
+    ok!(t.connect(a, &name(t, 0)));
+    err!(t.listen(a, 5), EINVAL);
+    err!(t.connect(a, &name(t, 2)), ECONNREFUSED);
+    err!(t.connect(listener, &name(t, 0)), EINVAL);
+    t.shut(&[a, listener])
+}
+
+fn nothing_inherited(t: &Test<'_>) -> Outcome {
+    let listener = listening(t, 0, 5)?;
+    let mut time = [0; 16];
+    time[0] = 5;
+    ok!(t.setsockopt(listener, S, SO_RCVTIMEO, &time));
+    ok!(t.set_option(listener, S, SO_RCVLOWAT, 7));
+    ok!(t.set_option(listener, S, SO_OOBINLINE, 1));
+    ok!(t.set_option(listener, S, SO_SNDBUF, 5000));
+    ok!(t.set_option(listener, S, SO_PEEK_OFF, 3));
+    let a = t.sock()?;
+    ok!(t.connect(a, &name(t, 0)));
+    let b = t.take(listener)?;
+    gives!(t.getsockopt(b, S, SO_RCVTIMEO, &mut time), 16);
+    eq!(time, [0; 16]);
+    for (option, wanted) in [(SO_RCVLOWAT, 1), (SO_OOBINLINE, 0), (SO_SNDBUF, 212_992), (SO_PEEK_OFF, -1)] {
+        gives!(t.option(b, S, option), wanted);
+    }
+    t.shut(&[a, b, listener])
+}
+
+/// Sends pieces until there is no room; how much that was.
+fn fill(t: &Test<'_>, fd: Fd, piece: &[u8]) -> Result<usize, Failure> {
+    let mut sent = 0;
+    loop {
+        match t.send(fd, piece, 0) {
+            Ok(n) => sent += n,
+            Err(Errno::EAGAIN) => return Ok(sent),
+            Err(e) => return Err(Failure::new("send()", "EAGAIN", e.name())),
+        }
+    }
+}
+
+fn send_buffer(t: &Test<'_>) -> Outcome {
+    let (a, b) = t.pair()?;
+    ok!(t.set_option(a, S, SO_SNDBUF, 4096));
+    let sent = fill(t, a, &[1; 1000])?;
+    // Linux counts what it needs to keep it, too.
+    that!((3000..=8192).contains(&sent));
+    eq!(t.ready(a, POLLOUT)?, 0);
+    // Some that is read makes room.
+    eq!(t.read_exactly(b, 3000)?.len(), 3000);
+    that!(fill(t, a, &[1; 1000])? >= 2000);
+    t.shut(&[a, b])
+}
+
+fn receive_buffer(t: &Test<'_>) -> Outcome {
+    let (a, b) = t.pair()?;
+    ok!(t.set_option(b, S, SO_RCVBUF, 1));
+    gives!(t.send(a, &[1; 50_000], 0), 50_000);
+    eq!(t.read_exactly(b, 50_000)?.len(), 50_000);
+    t.shut(&[a, b])
+}
+
+fn writable(t: &Test<'_>) -> Outcome {
+    let (a, b) = t.pair()?;
+    gives!(t.send(a, &[1; 30_000], 0), 30_000);
+    eq!(t.ready(a, POLLOUT)?, POLLOUT);
+    gives!(t.send(a, &[1; 60_000], 0), 60_000);
+    eq!(t.ready(a, POLLOUT)?, t.by_world(0, POLLOUT));
+    gives!(t.send(a, &[1; 10_000], 0), 10_000);
+    eq!(t.read_exactly(b, 100_000)?.len(), 100_000);
+    t.wait_all(a, POLLOUT)?;
+    t.shut(&[a, b])
+}
+
+fn most_buffer(t: &Test<'_>) -> Outcome {
+    let fd = t.sock()?;
+    for option in [SO_SNDBUF, SO_RCVBUF] {
+        ok!(t.set_option(fd, S, option, 100_000_000));
+        let most = ok!(t.option(fd, S, option));
+        that!(t.by_world(most >= 425_984, most == 253_952));
+    }
+    t.shut(&[fd])
+}
+
+fn peek_offset(t: &Test<'_>) -> Outcome {
+    let (a, b) = t.pair()?;
+    gives!(t.option(b, S, SO_PEEK_OFF), -1);
+    ok!(t.set_option(b, S, SO_PEEK_OFF, 1));
+    gives!(t.send(a, b"abcd", 0), 4);
+    t.wait(b, POLLIN)?;
+    gives!(recv_into(t, b, 2, MSG_PEEK), b"bc");
+    gives!(t.option(b, S, SO_PEEK_OFF), 3);
+    gives!(recv_into(t, b, 9, MSG_PEEK), b"d");
+    err!(recv_into(t, b, 9, MSG_PEEK), EAGAIN);
+    gives!(recv_into(t, b, 2, 0), b"ab");
+    gives!(t.option(b, S, SO_PEEK_OFF), 2);
+    gives!(t.send(a, b"ef", MSG_OOB), 2);
+    t.wait_all(b, POLLPRI)?;
+    t.settle()?;
+    gives!(recv_into(t, b, 9, MSG_PEEK), b"e");
+    gives!(recv_into(t, b, 9, 0), b"cde");
+    gives!(t.option(b, S, SO_PEEK_OFF), 0);
+    ok!(t.set_option(b, S, SO_PEEK_OFF, -5));
+    gives!(t.option(b, S, SO_PEEK_OFF), -5);
+    t.shut(&[a, b])
+}
+
+fn mmsg_part(t: &Test<'_>) -> Outcome {
+    let (a, b) = t.pair()?;
+    ok!(t.set_option(a, S, SO_SNDBUF, 4096));
+    let long = [1; 50_000];
+    let message = Outgoing { bufs: &[&long], to: None, control: &[] };
+    let short = Outgoing { bufs: &[b"short"], to: None, control: &[] };
+    let sent = ok!(t.sendmmsg(a, &[short, message, short], 0));
+    eq!((sent.len(), sent[0]), (2, 5));
+    that!((1..50_000).contains(&sent[1]));
+    eq!(t.read_exactly(b, 5 + sent[1])?.len(), 5 + sent[1]);
+    err!(recv_into(t, b, 9, 0), EAGAIN);
+    t.shut(&[a, b])
+}
+
+fn low_water(t: &Test<'_>) -> Outcome {
+    let (a, b) = t.pair()?;
+    ok!(t.set_option(b, S, SO_RCVLOWAT, 5));
+    gives!(t.send(a, b"ab", 0), 2);
+    // poll(2) takes no notice of it.
+    t.wait_all(b, POLLIN)?;
+    gives!(recv_into(t, b, 9, 0), b"ab");
+    t.shut(&[a, b])
+}
+
+fn peek_all(t: &Test<'_>) -> Outcome {
+    let (a, b) = ok!(t.socketpair(AF_UNIX, t.on.kind.into(), 0));
+    gives!(t.send(a, b"ab", 0), 2);
+    t.wait(b, POLLIN)?;
+    gives!(recv_into(t, b, 9, MSG_PEEK | MSG_WAITALL), b"ab");
+    t.shut(&[a, b])
 }

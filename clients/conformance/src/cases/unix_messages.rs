@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use super::unix::recv_into;
+use super::unix::{connection, name};
 use crate::{case::*, posix::*, test::*};
 
 const STREAM: &[On] = &[UNIX_STREAM];
@@ -14,16 +14,15 @@ pub const CASES: &[Case] = &[
     Case::new("SO_PEERCRED of a pair", "unix(7) SO_PEERCRED", UNIX, peer_credentials),
     Case::new("SO_PEERCRED without a peer", "unix(7) SO_PEERCRED", UNIX, no_credentials),
     Case::new("SO_PASSCRED", "unix(7) SCM_CREDENTIALS", UNIX, pass_credentials),
-    Case::new("a descriptor in a message", "unix(7) SCM_RIGHTS", UNIX, one_right),
-    Case::new("data moves on a descriptor that came", "unix(7) SCM_RIGHTS", UNIX, right_works),
-    Case::new("several descriptors", "unix(7) SCM_RIGHTS", UNIX, several_rights),
-    Case::new("MSG_CMSG_CLOEXEC", "recvmsg(2)", UNIX, rights_cloexec),
-    Case::new("a wrong descriptor in a message", "unix(7) EBADF", UNIX, wrong_right),
-    Case::new("no room for descriptors", "recvmsg(2) MSG_CTRUNC", UNIX, rights_cut),
-    Case::new("descriptors that nobody reads", "unix(7) SCM_RIGHTS", UNIX, rights_unread),
-    Case::new("plain data goes with what comes before a descriptor", "unix(7)", STREAM, glued),
-    Case::new("MSG_PEEK clones descriptors", "unix(7)", UNIX, peek_rights),
-    Case::new("sockets sent over themselves", "unix(7) SCM_RIGHTS", UNIX, cycle),
+    Case::new("SO_PEERCRED of a connection", "unix(7) SO_PEERCRED", UNIX_CONNECTED, connection_credentials),
+    Case::new("SO_PASSCRED set late", "unix(7) SCM_CREDENTIALS", UNIX, pass_late),
+    Case::new("who is told is not glued to who is not", "unix(7) SO_PASSCRED", STREAM, not_glued),
+    Case::new("an identity that nobody asked for", "unix(7) SCM_CREDENTIALS", UNIX, named),
+    Case::new("identities before accept", "unix(7) SO_PASSCRED", UNIX_CONNECTED, early_identity),
+    Case::new("the identity at the end of file", "unix(7) SO_PASSCRED", UNIX_CONNECTED, end_identity),
+    Case::new("SO_PASSCRED gives a name", "unix(7) Autobind feature", UNIX, pass_binds),
+    Case::new("no room for an identity", "recvmsg(2) MSG_CTRUNC", UNIX, identity_cut),
+    Case::new("MSG_PEEK with identities", "unix(7) SO_PASSCRED", UNIX, peek_identity),
 ];
 
 fn credentials(t: &Test<'_>, fd: Fd) -> Result<[i32; 3], Errno> {
@@ -52,9 +51,10 @@ fn no_credentials(t: &Test<'_>) -> Outcome {
 }
 
 /// One item as (type, value).
-type Items = Vec<(i32, Vec<u8>)>;
+pub type Items = Vec<(i32, Vec<u8>)>;
 
-fn receive(t: &Test<'_>, fd: Fd, max: usize, room: usize, flags: u32) -> Result<(Vec<u8>, Items, u32), Failure> {
+/// Waits for a message: data, control data, flags.
+pub fn receive(t: &Test<'_>, fd: Fd, max: usize, room: usize, flags: u32) -> Result<(Vec<u8>, Items, u32), Failure> {
     t.wait(fd, POLLIN)?;
     let (mut control, mut bytes) = (alloc::vec![0; room], alloc::vec![0; max]);
     let got = ok!(t.recvmsg(fd, &mut [&mut bytes], &mut control, flags));
@@ -87,161 +87,167 @@ fn pass_credentials(t: &Test<'_>) -> Outcome {
     t.shut(&[a, b])
 }
 
-fn rights(fds: &[Fd]) -> Vec<u8> {
-    let value: Vec<u8> = fds.iter().flat_map(|fd| fd.to_ne_bytes()).collect();
+fn identity(of: [i32; 3]) -> (i32, Vec<u8>) {
+    (SCM_CREDENTIALS, of.iter().flat_map(|w| w.to_ne_bytes()).collect())
+}
+
+/// Who sent what was sent before anybody wanted to know.
+const UNKNOWN: [i32; 3] = [0, 65534, 65534];
+
+fn connection_credentials(t: &Test<'_>) -> Outcome {
+    let (a, b) = connection(t)?;
+    let mine = ok!(credentials(t, a));
+    that!(mine[0] > 0);
+    gives!(credentials(t, b), mine);
+    t.shut(&[a])?;
+    gives!(credentials(t, b), mine);
+    t.shut(&[b])
+}
+
+fn pass_late(t: &Test<'_>) -> Outcome {
+    let (a, b) = t.pair()?;
+    let mine = ok!(credentials(t, a));
+    gives!(t.send(a, b"x", 0), 1);
+    ok!(t.set_option(b, S, SO_PASSCRED, 1));
+    eq!(receive(t, b, 9, 99, 0)?.1, [identity(UNKNOWN)]);
+    gives!(t.send(a, b"y", 0), 1);
+    eq!(receive(t, b, 9, 99, 0)?.1, [identity(mine)]);
+    gives!(t.send(a, b"z", 0), 1);
+    ok!(t.set_option(b, S, SO_PASSCRED, 0));
+    eq!(receive(t, b, 9, 99, 0)?.1, []);
+    // It is enough that the sender has it.
+    ok!(t.set_option(a, S, SO_PASSCRED, 1));
+    gives!(t.send(a, b"s", 0), 1);
+    ok!(t.set_option(b, S, SO_PASSCRED, 1));
+    eq!(receive(t, b, 9, 99, 0)?.1, [identity(mine)]);
+    t.shut(&[a, b])
+}
+
+fn not_glued(t: &Test<'_>) -> Outcome {
+    let (a, b) = ok!(t.socketpair(AF_UNIX, t.on.kind.into(), 0));
+    let mine = ok!(credentials(t, a));
+    gives!(t.send(a, b"mm", 0), 2);
+    ok!(t.set_option(b, S, SO_PASSCRED, 1));
+    gives!(t.send(a, b"nn", 0), 2);
+    t.settle()?;
+    // Neither does waiting for all go on, nor a call without control data.
+    let (bytes, items, _) = receive(t, b, 4, 99, MSG_WAITALL)?;
+    eq!((bytes, items), (b"mm".to_vec(), alloc::vec![identity(UNKNOWN)]));
+    let (bytes, items, _) = receive(t, b, 4, 99, 0)?;
+    eq!((bytes, items), (b"nn".to_vec(), alloc::vec![identity(mine)]));
+    ok!(t.set_option(b, S, SO_PASSCRED, 0));
+    gives!(t.send(a, b"m", 0), 1);
+    ok!(t.set_option(b, S, SO_PASSCRED, 1));
+    gives!(t.send(a, b"n", 0), 1);
+    t.settle()?;
+    eq!(t.read_some(b, 9)?, b"m");
+    eq!(t.read_some(b, 9)?, b"n");
+    // The same writer is glued.
+    gives!(t.send(a, b"o", 0), 1);
+    gives!(t.send(a, b"p", 0), 1);
+    t.settle()?;
+    eq!(t.read_some(b, 9)?, b"op");
+    t.shut(&[a, b])
+}
+
+/// Control data that says who sends.
+fn naming(of: [i32; 3]) -> Vec<u8> {
+    let (kind, value) = identity(of);
     let mut bytes = alloc::vec![0; control::space(value.len())];
-    control::put(&mut bytes, &mut 0, control::Item { level: S, kind: SCM_RIGHTS, value: &value });
+    control::put(&mut bytes, &mut 0, control::Item { level: S, kind, value: &value });
     bytes
 }
 
-fn fds_of(items: &Items) -> Vec<Fd> {
-    let rights = items.iter().filter(|(kind, _)| *kind == SCM_RIGHTS);
-    rights.flat_map(|(_, v)| v.chunks_exact(4).map(|c| i32::from_ne_bytes([c[0], c[1], c[2], c[3]]))).collect()
-}
-
-/// A socket that is no part of the case otherwise.
-fn cargo(t: &Test<'_>) -> Result<(Fd, Fd), Failure> {
-    Ok(ok!(t.socketpair(AF_UNIX, u32::from(SOCK_STREAM) | SOCK_NONBLOCK, 0)))
-}
-
-fn one_right(t: &Test<'_>) -> Outcome {
-    let ((a, b), (c, d)) = (t.pair()?, cargo(t)?);
-    gives!(t.sendmsg(a, &[b"x"], None, &rights(&[d]), 0), 1);
-    let (bytes, items, flags) = receive(t, b, 9, 99, 0)?;
-    eq!((bytes, flags & MSG_CTRUNC), (b"x".to_vec(), 0));
-    let got = fds_of(&items);
-    eq!(got.len(), 1);
-    that!(got[0] != d);
-    // The description is the same, with its flags.
-    that!(ok!(t.fcntl(got[0], F_GETFL, 0)) & O_NONBLOCK as i32 != 0);
-    gives!(t.fcntl(got[0], F_GETFD, 0), 0);
-    t.shut(&[a, b, c, d, got[0]])
-}
-
-fn right_works(t: &Test<'_>) -> Outcome {
-    let ((a, b), (c, d)) = (t.pair()?, cargo(t)?);
-    gives!(t.send(c, b"before", 0), 6);
-    gives!(t.sendmsg(a, &[b"x"], None, &rights(&[d]), 0), 1);
-    t.shut(&[d])?;
-    let got = fds_of(&receive(t, b, 9, 99, 0)?.1);
-    eq!(got.len(), 1);
-    eq!(t.read_some(got[0], 99)?, b"before");
-    gives!(t.send(c, b"after", 0), 5);
-    eq!(t.read_some(got[0], 99)?, b"after");
-    gives!(t.send(got[0], b"back", 0), 4);
-    eq!(t.read_some(c, 99)?, b"back");
-    t.shut(&got)?;
-    t.wait_all(c, POLLHUP)?;
-    t.shut(&[a, b, c])
-}
-
-fn several_rights(t: &Test<'_>) -> Outcome {
-    let ((a, b), (c, d)) = (t.pair()?, cargo(t)?);
-    gives!(t.sendmsg(a, &[b"x"], None, &rights(&[c, d, d]), 0), 1);
-    t.shut(&[c, d])?;
-    let got = fds_of(&receive(t, b, 9, 99, 0)?.1);
-    eq!(got.len(), 3);
-    gives!(t.send(got[0], b"1", 0), 1);
-    eq!(t.read_some(got[1], 9)?, b"1");
-    gives!(t.send(got[0], b"2", 0), 1);
-    eq!(t.read_some(got[2], 9)?, b"2");
-    t.shut(&got)?;
-    t.shut(&[a, b])
-}
-
-fn rights_cloexec(t: &Test<'_>) -> Outcome {
-    let ((a, b), (c, d)) = (t.pair()?, cargo(t)?);
-    gives!(t.sendmsg(a, &[b"x"], None, &rights(&[d]), 0), 1);
-    let got = fds_of(&receive(t, b, 9, 99, MSG_CMSG_CLOEXEC)?.1);
-    eq!(got.len(), 1);
-    gives!(t.fcntl(got[0], F_GETFD, 0), FD_CLOEXEC as i32);
-    t.shut(&[a, b, c, d, got[0]])
-}
-
-fn wrong_right(t: &Test<'_>) -> Outcome {
+fn named(t: &Test<'_>) -> Outcome {
     let (a, b) = t.pair()?;
-    err!(t.sendmsg(a, &[b"x"], None, &rights(&[a, 999]), 0), EBADF);
-    err!(t.sendmsg(a, &[b"x"], None, &rights(&[-1]), 0), EBADF);
-    err!(recv_into(t, b, 1, 0), EAGAIN);
+    let mine = ok!(credentials(t, a));
+    gives!(t.send(a, b"x", 0), 1);
+    gives!(t.sendmsg(a, &[b"yy"], None, &naming(mine), 0), 2);
+    gives!(t.send(a, b"z", 0), 1);
+    t.settle()?;
+    ok!(t.set_option(b, S, SO_PASSCRED, 1));
+    for (data, who) in [(&b"x"[..], UNKNOWN), (b"yy", mine), (b"z", UNKNOWN)] {
+        let (bytes, items, _) = receive(t, b, 9, 99, 0)?;
+        eq!((&bytes[..], items), (data, alloc::vec![identity(who)]));
+    }
     t.shut(&[a, b])
 }
 
-fn rights_cut(t: &Test<'_>) -> Outcome {
-    let ((a, b), (c, d)) = (t.pair()?, cargo(t)?);
-    gives!(t.sendmsg(a, &[b"x"], None, &rights(&[c, d]), 0), 1);
-    t.shut(&[c])?;
-    // Room for one: the other is closed.
-    let (bytes, items, flags) = receive(t, b, 9, control::HEADER + 4, 0)?;
-    eq!((bytes, flags & MSG_CTRUNC), (b"x".to_vec(), MSG_CTRUNC));
-    let got = fds_of(&items);
-    eq!(got.len(), 1);
-    t.shut(&got)?;
-    t.wait_all(d, POLLHUP)?;
-    // Room for none.
-    gives!(t.sendmsg(a, &[b"y"], None, &rights(&[d]), 0), 1);
-    let (bytes, items, flags) = receive(t, b, 9, 0, 0)?;
-    eq!((bytes, items.len(), flags & MSG_CTRUNC), (b"y".to_vec(), 0, MSG_CTRUNC));
-    t.shut(&[a, b, d])
+fn early_identity(t: &Test<'_>) -> Outcome {
+    let listener = t.sock()?;
+    ok!(t.bind(listener, &name(t, 0)));
+    ok!(t.listen(listener, 5));
+    let a = t.sock()?;
+    ok!(t.connect(a, &name(t, 0)));
+    gives!(t.send(a, b"x", 0), 1);
+    let b = t.take(listener)?;
+    ok!(t.set_option(b, S, SO_PASSCRED, 1));
+    let mine = ok!(credentials(t, b));
+    eq!(receive(t, b, 9, 99, 0)?.1, [identity(mine)]);
+    t.shut(&[a, b])?;
+    // A listener hands it on.
+    ok!(t.set_option(listener, S, SO_PASSCRED, 1));
+    let a = t.sock()?;
+    ok!(t.connect(a, &name(t, 0)));
+    ok!(t.set_option(listener, S, SO_PASSCRED, 0));
+    let b = t.take(listener)?;
+    gives!(t.option(b, S, SO_PASSCRED), 1);
+    t.shut(&[a, b, listener])
 }
 
-fn rights_unread(t: &Test<'_>) -> Outcome {
-    let ((a, b), (c, d)) = (t.pair()?, cargo(t)?);
-    gives!(t.sendmsg(a, &[b"x"], None, &rights(&[d]), 0), 1);
-    t.shut(&[d])?;
-    // Somebody could receive it yet.
-    t.settle()?;
-    eq!(t.ready(c, POLLIN)?, 0);
-    // A read without a place for it drops it.
-    eq!(t.read_some(b, 9)?, b"x");
-    if t.stream() {
-        // By Strait when the next one comes.
-        gives!(t.send(a, b"y", 0), 1);
-        eq!(t.read_some(b, 9)?, b"y");
+fn end_identity(t: &Test<'_>) -> Outcome {
+    let (a, b) = t.pair()?;
+    ok!(t.set_option(b, S, SO_PASSCRED, 1));
+    t.shut(&[a])?;
+    t.wait_all(b, POLLHUP)?;
+    let (bytes, items, _) = receive(t, b, 9, 99, 0)?;
+    // By a stream of Linux nobody sends it, with the numbers of root.
+    let wanted = if t.stream() { alloc::vec![identity([0; 3])] } else { Vec::new() };
+    eq!((bytes, items), (Vec::new(), wanted));
+    t.shut(&[b])
+}
+
+fn pass_binds(t: &Test<'_>) -> Outcome {
+    let to = t.sock()?;
+    ok!(t.bind(to, &name(t, 0)));
+    let a = t.sock()?;
+    ok!(t.set_option(a, S, SO_PASSCRED, 1));
+    eq!(ok!(t.getsockname(a)).as_bytes().len(), 2);
+    if t.on.kind == SOCK_DGRAM {
+        gives!(t.sendto(a, b"x", 0, &name(t, 0)), 1);
+        eq!(ok!(t.getsockname(a)).as_bytes().len(), 8);
+        let b = t.sock()?;
+        ok!(t.set_option(b, S, SO_PASSCRED, 1));
+        ok!(t.connect(b, &name(t, 0)));
+        eq!(ok!(t.getsockname(b)).as_bytes().len(), 8);
+        t.shut(&[b])?;
+    } else {
+        ok!(t.listen(to, 1));
+        ok!(t.connect(a, &name(t, 0)));
+        eq!(ok!(t.getsockname(a)).as_bytes().len(), 8);
     }
-    t.wait_all(c, POLLHUP)?;
-    t.shut(&[c])?;
-    let (c, d) = cargo(t)?;
-    gives!(t.sendmsg(a, &[b"x"], None, &rights(&[d]), 0), 1);
-    t.shut(&[d, b])?;
-    t.wait_all(c, POLLHUP)?;
-    t.shut(&[a, c])
+    t.shut(&[a, to])
 }
 
-fn glued(t: &Test<'_>) -> Outcome {
-    let ((a, b), (c, d)) = (t.pair()?, cargo(t)?);
-    gives!(t.send(a, b"cd", 0), 2);
-    gives!(t.sendmsg(a, &[b"ab"], None, &rights(&[d]), 0), 2);
-    gives!(t.send(a, b"ef", 0), 2);
-    let mut count = [0; 4];
-    t.until("all of it", || t.ioctl(b, FIONREAD, &mut count).is_ok() && i32::from_ne_bytes(count) == 6)?;
-    let (bytes, items, _) = receive(t, b, 99, 99, 0)?;
-    eq!(bytes, b"cdab");
-    let got = fds_of(&items);
-    eq!(got.len(), 1);
-    let (bytes, items, _) = receive(t, b, 99, 99, 0)?;
-    eq!((bytes, items.len()), (b"ef".to_vec(), 0));
-    t.shut(&got)?;
-    t.shut(&[a, b, c, d])
-}
-
-fn peek_rights(t: &Test<'_>) -> Outcome {
-    let ((a, b), (c, d)) = (t.pair()?, cargo(t)?);
-    gives!(t.sendmsg(a, &[b"x"], None, &rights(&[d]), 0), 1);
-    let first = fds_of(&receive(t, b, 9, 99, MSG_PEEK)?.1);
-    let second = fds_of(&receive(t, b, 9, 99, 0)?.1);
-    eq!((first.len(), second.len()), (1, 1));
-    t.shut(&[d, first[0]])?;
-    gives!(t.send(c, b"on", 0), 2);
-    eq!(t.read_some(second[0], 9)?, b"on");
-    t.shut(&[a, b, c, second[0]])
-}
-
-fn cycle(t: &Test<'_>) -> Outcome {
-    for _ in 0..20 {
-        let (a, b) = t.pair()?;
-        gives!(t.sendmsg(a, &[b"x"], None, &rights(&[a, b]), 0), 1);
-        gives!(t.sendmsg(b, &[b"x"], None, &rights(&[a, b]), 0), 1);
-        t.shut(&[a, b])?;
+fn identity_cut(t: &Test<'_>) -> Outcome {
+    let (a, b) = t.pair()?;
+    ok!(t.set_option(b, S, SO_PASSCRED, 1));
+    for room in [0, control::HEADER - 1] {
+        gives!(t.send(a, b"x", 0), 1);
+        let (bytes, items, flags) = receive(t, b, 9, room, 0)?;
+        eq!((bytes, items.len(), flags & MSG_CTRUNC), (b"x".to_vec(), 0, MSG_CTRUNC));
     }
-    Ok(())
+    t.shut(&[a, b])
+}
+
+fn peek_identity(t: &Test<'_>) -> Outcome {
+    let (a, b) = t.pair()?;
+    let mine = ok!(credentials(t, a));
+    ok!(t.set_option(b, S, SO_PASSCRED, 1));
+    gives!(t.send(a, b"x", 0), 1);
+    for flags in [MSG_PEEK, 0] {
+        let (bytes, items, _) = receive(t, b, 9, 99, flags)?;
+        eq!((bytes, items), (b"x".to_vec(), alloc::vec![identity(mine)]));
+    }
+    t.shut(&[a, b])
 }
