@@ -2,8 +2,8 @@
 //! they accept, on Linux and on Strait; every result, all data and all
 //! readiness compared.
 //!
-//! Usage: `strait-differential [SEQUENCES [SEED]]`. The sequence numbered `n`
-//! depends on the seed and `n` alone. The first one that differs is made as
+//! Usage: `strait-differential [SEQUENCES [SEED [inet|unix]]]`. The sequence
+//! numbered `n` depends on the seed and `n` alone. The first one that differs is made as
 //! short as it can be, and shown with what both gave.
 //!
 //! A difference counts only if Linux, given time after each call, says the
@@ -11,14 +11,17 @@
 //! returns.
 
 mod finds;
+mod local;
 mod op;
 mod play;
 mod world;
 
 use std::{process::ExitCode, thread, time::Duration};
 
+use local::Blur;
 use op::{Kind, Op, Random};
 use play::Play;
+use strait_conformance::posix::{AF_UNIX, Posix, SOCK_DGRAM};
 use strait_conformance_linux::{Linux, namespace};
 use world::World;
 
@@ -27,6 +30,9 @@ const IN_A_NAMESPACE: u64 = 4000;
 const FIRST_PORT: u16 = 10_000;
 /// How long Linux has after each call, in milliseconds, when it is asked again.
 const PAUSES: [u64; 3] = [0, 5, 25];
+/// The same for local sockets: its search for those that nobody can reach takes
+/// its time.
+const LOCAL_PAUSES: [u64; 4] = [0, 30, 30, 30];
 /// How long Strait has after each call, in milliseconds: until what was delayed
 /// is acknowledged.
 const SETTLE: u64 = 60;
@@ -55,16 +61,22 @@ impl Both {
         }
         let port = FIRST_PORT + (self.runs % IN_A_NAMESPACE) as u16 * 4;
         let settle = || {
+            if kind.is_local() {
+                // Closing one, Linux looks for those that nobody can reach.
+                let fd = self.linux.socket(AF_UNIX, SOCK_DGRAM.into(), 0);
+                let _ = fd.and_then(|fd| self.linux.close(fd));
+            }
             if pause != 0 {
                 thread::sleep(Duration::from_millis(pause));
             }
         };
-        Play { posix: &self.linux, kind, port, settle: &settle }.run(ops)
+        Play { posix: &self.linux, kind, port, settle: &settle, blur: Blur::default() }.run(ops)
     }
 
     fn strait(&self, kind: Kind, ops: &[Op]) -> Vec<String> {
         let settle = || self.strait.elapse(SETTLE);
-        let notes = Play { posix: &self.strait.process, kind, port: FIRST_PORT, settle: &settle }.run(ops);
+        let posix = &self.strait.process;
+        let notes = Play { posix, kind, port: FIRST_PORT, settle: &settle, blur: Blur::default() }.run(ops);
         // No connection lasts that long.
         self.strait.elapse(200_000);
         notes
@@ -74,9 +86,9 @@ impl Both {
     fn difference(&mut self, kind: Kind, ops: &[Op]) -> Option<(usize, Vec<String>, Vec<String>)> {
         let strait = self.strait(kind, ops);
         let mut linux = vec![];
-        for pause in PAUSES {
-            self.slow += u64::from(pause != 0);
-            linux = self.linux(kind, ops, pause);
+        for pause in if kind.is_local() { &LOCAL_PAUSES[..] } else { &PAUSES } {
+            self.slow += u64::from(*pause != 0);
+            linux = self.linux(kind, ops, *pause);
             if linux == strait {
                 return None;
             }
@@ -120,11 +132,13 @@ fn is_explained(op: Op, linux: &str, strait: &str) -> bool {
 }
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1).map(|a| a.parse::<u64>());
+    // Three of four are of AF_INET and AF_INET6, unless one family is named.
+    let only = std::env::args().nth(3);
+    let mut arguments = std::env::args().skip(1).take(2).map(|a| a.parse::<u64>());
     let (count, seed) = match (arguments.next().unwrap_or(Ok(20_000)), arguments.next().unwrap_or(Ok(1))) {
         (Ok(count), Ok(seed)) => (count, seed),
         _ => {
-            eprintln!("usage: strait-differential [SEQUENCES [SEED]]");
+            eprintln!("usage: strait-differential [SEQUENCES [SEED [inet|unix]]]");
             return ExitCode::from(2);
         }
     };
@@ -146,7 +160,8 @@ fn main() -> ExitCode {
     let most = std::env::var("SHOW").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
     for number in 0..count {
         compared += 1;
-        let (kind, ops) = op::sequence(&mut Random(seed.wrapping_mul(1 << 40).wrapping_add(number)));
+        let local = only.as_deref().map_or(number % 4 == 3, |family| family == "unix");
+        let (kind, ops) = op::sequence(&mut Random(seed.wrapping_mul(1 << 40).wrapping_add(number)), local);
         if both.difference(kind, &ops).is_some() {
             let short = both.shrink(kind, ops);
             println!("sequence {number} of seed {seed}:");

@@ -11,10 +11,18 @@ pub enum Kind {
     Udp6,
     /// As [`TcpBoth`](Self::TcpBoth).
     UdpBoth,
+    UnixStream,
+    UnixDgram,
+    UnixSeqpacket,
 }
 
 impl Kind {
-    /// Whether the sockets are streams.
+    /// AF_UNIX.
+    pub fn is_local(self) -> bool {
+        matches!(self, Self::UnixStream | Self::UnixDgram | Self::UnixSeqpacket)
+    }
+
+    /// Whether the sockets are TCP's.
     pub fn is_stream(self) -> bool {
         matches!(self, Self::Tcp4 | Self::Tcp6 | Self::TcpBoth)
     }
@@ -22,7 +30,7 @@ impl Kind {
     /// Whether the socket in a place, 0 or 1, is of IPv6.
     pub fn is_6(self, place: usize) -> bool {
         match self {
-            Self::Tcp4 | Self::Udp4 => false,
+            Self::Tcp4 | Self::Udp4 | Self::UnixStream | Self::UnixDgram | Self::UnixSeqpacket => false,
             Self::Tcp6 | Self::Udp6 => true,
             Self::TcpBoth | Self::UdpBoth => place == 0,
         }
@@ -84,7 +92,23 @@ pub enum Op {
     Set(u8, u8, i32, u8),
     /// Index, room for the value.
     Get(u8, u8, u8),
+    /// Joins the sockets 0 and 1, new ones (socketpair).
+    Pair,
+    /// Length, the socket that goes with it, or one of [`NEW`], [`NAMED`] and
+    /// [`BOTH`]; flags.
+    Pass(u8, u16, u8, u32),
+    /// Sends pieces of so many bytes until there is no room.
+    Fill(u8, u16),
+    /// Reads all that all have.
+    Drain,
 }
+
+/// What goes with a message: a socket made for it, ...
+pub const NEW: u8 = 5;
+/// ... who sends it, ...
+pub const NAMED: u8 = 6;
+/// ... and both.
+pub const BOTH: u8 = 7;
 
 /// SplitMix64.
 pub struct Random(pub u64);
@@ -98,7 +122,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+    pub fn of<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[(self.next() % choices.len() as u64) as usize]
     }
 
@@ -108,8 +132,11 @@ impl Random {
     }
 }
 
-/// A sequence of up to 20 calls.
-pub fn sequence(random: &mut Random) -> (Kind, Vec<Op>) {
+/// A sequence of up to 20 calls; `local` of AF_UNIX.
+pub fn sequence(random: &mut Random, local: bool) -> (Kind, Vec<Op>) {
+    if local {
+        return crate::local::sequence(random);
+    }
     let kind = random.of(&[Kind::Tcp4, Kind::Tcp4, Kind::Tcp6, Kind::TcpBoth, Kind::Udp4, Kind::Udp6, Kind::UdpBoth]);
     let mut ops = vec![];
     // Half of them begin with sockets that are joined.

@@ -4,7 +4,10 @@ use std::fmt::Write;
 
 use strait_conformance::posix::*;
 
-use crate::op::{Kind, Name, Op};
+use crate::{
+    local,
+    op::{Kind, Name, Op},
+};
 
 /// Options that are set and read: level and name.
 const OPTIONS: &[(i32, i32)] = &[
@@ -57,7 +60,7 @@ const LATER: [(i32, i32); 5] = [
 ];
 
 /// Requests of ioctl(2).
-const REQUESTS: [u32; 4] = [FIONREAD, SIOCATMARK, SIOCOUTQ, 0x8999];
+pub const REQUESTS: [u32; 4] = [FIONREAD, SIOCATMARK, SIOCOUTQ, 0x8999];
 
 /// Bytes that one call of a flood sends, and calls of it.
 const WAVE: usize = 10_000;
@@ -71,11 +74,13 @@ pub struct Play<'a> {
     pub port: u16,
     /// Waits until all that is under way has arrived.
     pub settle: &'a dyn Fn(),
+    /// What cannot be compared at the moment.
+    pub blur: local::Blur,
 }
 
 /// The descriptors of a run.
-struct Table {
-    fds: [Option<Fd>; 5],
+pub struct Table {
+    pub fds: [Option<Fd>; 5],
     /// Which are of IPv6.
     six: [bool; 5],
     /// A descriptor of something else.
@@ -85,7 +90,7 @@ struct Table {
 }
 
 impl Table {
-    fn at(&self, s: u8) -> Fd {
+    pub fn at(&self, s: u8) -> Fd {
         match s {
             0..5 => self.fds[usize::from(s)].unwrap_or(900),
             5 => -1,
@@ -98,13 +103,13 @@ impl Table {
     }
 
     /// A place for a new descriptor; false if there is none.
-    fn put(&mut self, fd: Fd, six: bool) -> bool {
+    pub fn put(&mut self, fd: Fd, six: bool) -> bool {
         let Some(place) = (2..5).find(|place| self.fds[*place].is_none()) else { return false };
         (self.fds[place], self.six[place]) = (Some(fd), six);
         true
     }
 
-    fn data(&mut self, len: usize) -> Vec<u8> {
+    pub fn data(&mut self, len: usize) -> Vec<u8> {
         self.count = self.count.wrapping_add(1);
         vec![self.count; len]
     }
@@ -146,27 +151,32 @@ impl Play<'_> {
     fn ready(&self, fd: Fd) -> u16 {
         let mut entry = [PollFd::new(fd, POLLIN | POLLOUT | POLLPRI | POLLRDHUP)];
         let _ = self.posix.poll(&mut entry, 0);
-        entry[0].revents
+        entry[0].revents & !self.blur.events()
     }
 
     fn socket(&self, six: bool) -> Option<Fd> {
-        let kind = if self.kind.is_stream() { SOCK_STREAM } else { SOCK_DGRAM };
-        let family = if six { AF_INET6 } else { AF_INET };
+        let (family, kind) = match self.kind {
+            kind if kind.is_local() => (AF_UNIX, local::type_of(kind)),
+            kind => (if six { AF_INET6 } else { AF_INET }, if kind.is_stream() { SOCK_STREAM } else { SOCK_DGRAM }),
+        };
         let fd = self.posix.socket(family, u32::from(kind) | SOCK_NONBLOCK, 0).ok()?;
-        if kind == SOCK_STREAM {
+        if self.kind.is_stream() {
             // When a small segment leaves must not depend on acknowledgements.
             let _ = self.posix.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &1i32.to_ne_bytes());
         }
         Some(fd)
     }
 
-    fn abort(&self, fd: Fd) {
+    pub fn abort(&self, fd: Fd) {
         let _ = self.posix.setsockopt(fd, SOL_SOCKET, SO_LINGER, &[1, 0, 0, 0, 0, 0, 0, 0]);
         let _ = self.posix.close(fd);
     }
 
     fn address(&self, name: Name, v6: bool) -> Address {
         use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+        if self.kind.is_local() {
+            return local::address(self.port, name);
+        }
         let ip = |four: [u8; 4], six: Ipv6Addr| -> IpAddr { if v6 { six.into() } else { four.into() } };
         let mapped = |four: [u8; 4]| ip(four, Ipv4Addr::from(four).to_ipv6_mapped());
         let lo = ip([127, 0, 0, 1], Ipv6Addr::LOCALHOST);
@@ -201,7 +211,10 @@ impl Play<'_> {
     }
 
     /// An address without the numbers that differ from run to run.
-    fn told(&self, address: &Address) -> String {
+    pub fn told(&self, address: &Address) -> String {
+        if self.kind.is_local() {
+            return local::told(self.port, address);
+        }
         match address.to_inet() {
             Ok(a) => {
                 let port = match a.port() {
@@ -217,6 +230,11 @@ impl Play<'_> {
 
     fn op(&self, op: Op, table: &mut Table) -> String {
         let posix = self.posix;
+        if self.kind.is_local()
+            && let Some(note) = self.local_op(op, table)
+        {
+            return note;
+        }
         match op {
             Op::Bind(s, name) => say(posix.bind(table.at(s), &self.address(name, table.is_6(s)))),
             Op::Listen(s, backlog) => say(posix.listen(table.at(s), backlog.into())),
@@ -348,6 +366,7 @@ impl Play<'_> {
                     Err(e) => e.name().into(),
                 }
             }
+            Op::Pair | Op::Pass(..) | Op::Fill(..) | Op::Drain => String::new(),
         }
     }
 
@@ -462,7 +481,7 @@ fn control_data(which: u8) -> Vec<u8> {
 }
 
 /// The runs of equal bytes that came.
-fn runs(bytes: &[u8], n: usize) -> String {
+pub fn runs(bytes: &[u8], n: usize) -> String {
     let mut text = String::new();
     for run in bytes[..n.min(bytes.len())].chunk_by(|a, b| a == b) {
         let _ = write!(text, " {}x{}", run.len(), run[0]);
@@ -470,19 +489,19 @@ fn runs(bytes: &[u8], n: usize) -> String {
     text
 }
 
-fn option(posix: &dyn Posix, fd: Fd, level: i32, name: i32) -> Result<i32> {
+pub fn option(posix: &dyn Posix, fd: Fd, level: i32, name: i32) -> Result<i32> {
     let mut value = [0; 4];
     posix.getsockopt(fd, level, name, &mut value)?;
     Ok(i32::from_ne_bytes(value))
 }
 
-fn number(posix: &dyn Posix, fd: Fd, request: u32) -> Result<i32> {
+pub fn number(posix: &dyn Posix, fd: Fd, request: u32) -> Result<i32> {
     let mut value = [0; 4];
     posix.ioctl(fd, request, &mut value)?;
     Ok(i32::from_ne_bytes(value))
 }
 
-fn say<T: core::fmt::Debug>(result: Result<T>) -> String {
+pub fn say<T: core::fmt::Debug>(result: Result<T>) -> String {
     match result {
         Ok(value) => format!("{value:?}"),
         Err(e) => e.name().into(),
