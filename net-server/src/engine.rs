@@ -57,13 +57,17 @@ impl Answer {
 pub fn call(core: &mut Core, families: &mut Registry, session: usize, request: &Request<'_>) -> Result<Answer, Errno> {
     core.caller = session;
     let answer = serve(core, families, session, request);
-    // Their clients get room to write before they can use them.
+    look_after_moved(core, families);
+    answer
+}
+
+/// The clients of sockets that moved get room to write before they can use them.
+fn look_after_moved(core: &mut Core, families: &mut Registry) {
     while let Some(id) = core.moved.pop() {
         if let Some(socket) = core.sockets.get(id) {
             families.get(socket.family).doorbell(core, id);
         }
     }
-    answer
 }
 
 fn serve(core: &mut Core, families: &mut Registry, session: usize, request: &Request<'_>) -> Result<Answer, Errno> {
@@ -373,6 +377,7 @@ pub fn close_all(core: &mut Core, families: &mut Registry, session: usize, anew:
     if anew {
         abandon(core, families, session);
     }
+    look_after_moved(core, families);
 }
 
 /// Sockets that were closed before, whose data was still on its way from the
