@@ -83,7 +83,12 @@ fn call(w: &mut World, client: u8, op: u8, socket: u16, other: u16, bytes: &[u8]
         15 => Request::SendUrgent { socket, bytes: u32::from(number) },
         16 => Request::ReceiveUrgent { socket, peek: on },
         17 | 18 => Request::SendControl { socket, bytes: u32::from(number), control },
-        19 => Request::Receive { socket, offset: u32::from(other), most: u32::from(number), how: number / 3 },
+        19 => Request::Receive {
+            socket,
+            offset: u32::from(other) << (number % 32),
+            most: u32::from(number),
+            how: number / 3,
+        },
         20 => Request::Acquire { socket },
         21 => Request::SetOption {
             socket,
@@ -160,6 +165,7 @@ proptest! {
                 true => w.end(PARENT, name).unwrap(),
                 false => drop(w.call_of(client, &Request::Hello { version: VERSION }).unwrap()),
             }
+            prop_assert!(w.server.core.moved.is_empty());
         }
         for _ in 0..3 {
             w.step(20_000_000);

@@ -112,6 +112,34 @@ fn a_writer_that_cannot_be_marked_is_nobody() {
 }
 
 #[test]
+fn who_may_know_the_writer_takes_no_room_for_marks() {
+    let mut w = World::new();
+    let (mut a, mut b) = w.connection(c::SOCK_STREAM);
+    let near = w.local_socket(SECOND, c::SOCK_STREAM);
+    // Nothing is written meanwhile.
+    for i in 1..400 {
+        w.set(&b, c::SO_PASSCRED, i % 2);
+    }
+    let control = rights(&[near.socket.handle]);
+    w.call_of(SECOND, &Request::SendControl { socket: a.socket.handle, bytes: 1, control: &control }).unwrap();
+    w.put(&mut a, b"x");
+    assert_eq!(w.received(&mut b), (b"x".to_vec(), vec![2]));
+}
+
+#[test]
+fn nobody_peeks_behind_what_is_there() {
+    let mut w = World::new();
+    let (mut a, b) = w.connection(c::SOCK_STREAM);
+    w.put(&mut a, b"abc");
+    w.set(&b, c::SO_PEEK_OFF, 0);
+    for offset in [3, 4, 1 << 31, (1 << 31) + 3, u32::MAX] {
+        let (portion, _) = w.portion(&b, (offset, u32::MAX), receive::PEEK);
+        assert_eq!((portion.skip, portion.bytes), (0, 0), "{offset}");
+        assert_eq!(w.portion(&b, (offset, u32::MAX), 0).0.bytes, 0);
+    }
+}
+
+#[test]
 fn packets_keep_what_they_carry_from_when_they_are_sent() {
     let mut w = World::new();
     let listener = w.listener(CLIENT, c::SOCK_SEQPACKET, b"\0l", 5);

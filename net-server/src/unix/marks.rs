@@ -102,6 +102,15 @@ impl Unix {
         if endpoint.writer == writer {
             return;
         }
+        // Nothing was written since the last change.
+        let same = endpoint.pending.iter_mut().find_map(|m| match &mut m.what {
+            What::Writer(who) if m.at == at => Some(who),
+            _ => None,
+        });
+        if let Some(who) = same {
+            (*who, endpoint.writer) = (writer, writer);
+            return;
+        }
         let mut what = writer;
         if endpoint.pending.len() >= MAX_MARKS {
             // No place for the difference: it is not told who wrote either.

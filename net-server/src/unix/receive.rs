@@ -70,7 +70,8 @@ impl Unix {
         let (peek, first) = (ask.is(receive::PEEK), !ask.is(receive::GOES_ON));
         let endpoint = self.endpoint(core, id);
         let mut left_out = if peek && first { endpoint.peek_offset.max(0) as u32 } else { 0 };
-        let mut at = head.wrapping_add(ask.offset);
+        // Nobody has peeked further than at all there is.
+        let mut at = head.wrapping_add(ask.offset.min(tail.wrapping_sub(head)));
         let Portion { mut skip, mut bytes, mut next } = Portion::default();
         let mut end_of_message = None;
         while before(at, tail) && end_of_message != Some(at) && (bytes == 0 || bytes < ask.most) {
@@ -119,7 +120,10 @@ impl Unix {
                     identity(core, writer, answer.bytes, &mut answer.used);
                 }
             }
-            if let Some((end, control)) = endpoint.message_at(at) {
+            // Of a message that is peeked at in parts they come once.
+            if end_of_message.is_none()
+                && let Some((end, control)) = endpoint.message_at(at)
+            {
                 end_of_message = Some(end);
                 answer.hand_over(core, session, ask, control);
             }
