@@ -140,6 +140,35 @@ fn nobody_peeks_behind_what_is_there() {
 }
 
 #[test]
+fn who_sends_to_many_is_told_when_any_has_read() {
+    let mut w = World::new();
+    let mut from = w.local_socket(SECOND, c::SOCK_DGRAM);
+    let mut to: Vec<Local> = (0..4).map(|n| w.bound(CLIENT, c::SOCK_DGRAM, &[0, n])).collect();
+    w.set(&from, c::SO_SNDBUF, 16 * 1024);
+    for round in 0..4 {
+        for n in 0..4 {
+            w.send_record(&mut from, &named(&[0, n]), &[], &[n; 3000]).unwrap();
+        }
+        assert_eq!(w.state(&from) & status::OUT, 0);
+        for s in &mut to {
+            let unread = s.socket.rx.available();
+            s.socket.rx.consume(unread);
+            let asked = w.state(s) & status::RING_ON_DRAIN != 0;
+            assert!(asked, "{round}");
+            w.ring_of(CLIENT, s.socket.handle);
+        }
+        assert_ne!(w.state(&from) & status::OUT, 0);
+    }
+    // What was read before it was short.
+    w.set(&from, c::SO_SNDBUF, 0);
+    w.send_record(&mut from, &named(&[0, 0]), &[], &[0]).unwrap();
+    let unread = to[0].socket.rx.available();
+    to[0].socket.rx.consume(unread);
+    w.send_record(&mut from, &named(&[0, 1]), &[], &[0]).unwrap();
+    assert_ne!(w.state(&from) & status::OUT, 0);
+}
+
+#[test]
 fn packets_keep_what_they_carry_from_when_they_are_sent() {
     let mut w = World::new();
     let listener = w.listener(CLIENT, c::SOCK_SEQPACKET, b"\0l", 5);

@@ -124,8 +124,8 @@ pub struct Endpoint {
     pub sent: VecDeque<Sent>,
     /// What its records that nobody has read cost, see [`cost`](super::queue::cost).
     pub unread: u32,
-    /// Where it sent a datagram last.
-    pub last: Option<Peer>,
+    /// That is so much that it is not writable: who holds it knows.
+    pub short: bool,
     /// It holds records of a sender that can hardly send more.
     pub watched: bool,
     /// As many datagrams wait as may from who is not its peer.
@@ -178,7 +178,7 @@ impl Endpoint {
             peeked: 0,
             sent: VecDeque::new(),
             unread: 0,
-            last: None,
+            short: false,
             watched: false,
             full: false,
             purged: None,

@@ -335,7 +335,7 @@ impl Family for Unix {
             c::SIOCINQ if stream => self.unread_bytes(core, id),
             c::SIOCINQ => self.unread_records(core, id),
             c::SIOCOUTQ => {
-                for to in self.receivers(core, id) {
+                for to in self.holders(core, id) {
                     self.reclaim(core, to);
                 }
                 self.outgoing(core, id)

@@ -1,7 +1,9 @@
 //! Records that wait at a socket: who pays for them, and who is told when there
 //! is room.
 
-use ::core::sync::atomic::Ordering;
+use alloc::vec::Vec;
+
+use ::core::sync::atomic::{Ordering, fence};
 
 use strait_abi::{session::status, socket as c};
 
@@ -96,11 +98,17 @@ impl Unix {
         self.outgoing(core, id) <= core.sockets[id].options.send_buffer / 4
     }
 
-    /// The sockets that a datagram socket sends to, and did last.
-    pub(super) fn receivers(&self, core: &Core, id: SocketId) -> impl Iterator<Item = SocketId> + use<> {
-        let last = self.endpoints[core.sockets[id].state].last;
-        let last = last.filter(|last| self.owns(core, last.id) && self.as_peer(core, last.id) == *last);
-        self.peer(core, id).into_iter().chain(last.map(|last| last.id))
+    /// The sockets that hold what a socket has sent and nobody has read.
+    #[cold]
+    pub(super) fn holders(&self, core: &Core, id: SocketId) -> Vec<SocketId> {
+        if core.sockets[id].kind != c::SOCK_DGRAM {
+            return self.peer(core, id).into_iter().collect();
+        }
+        let sent = sender(id, &self.endpoints[core.sockets[id].state]);
+        let holds = |to: &SocketId| {
+            self.owns(core, *to) && self.endpoints[core.sockets[*to].state].queue.iter().any(|r| r.sender == sent)
+        };
+        core.sockets.iter().map(|(to, _)| to).filter(holds).collect()
     }
 
     /// What the socket has sent and nobody has read (SIOCOUTQ): bytes of a stream,
@@ -155,15 +163,15 @@ impl Unix {
 
     /// Publishes the status of a datagram socket.
     pub(super) fn update_datagram(&mut self, core: &mut Core, id: SocketId) {
-        if !self.has_space(core, id) {
-            // It is told when what it sent is read.
-            for to in self.receivers(core, id) {
-                if !::core::mem::replace(&mut self.endpoint(core, to).watched, true) {
-                    self.touch(core, to);
-                }
+        if !self.has_space(core, id) && !self.endpoint(core, id).short {
+            // From here on it is told when what it sent is read.
+            for to in self.holders(core, id) {
+                self.endpoint(core, to).watched = true;
+                self.touch(core, to);
                 self.reclaim(core, to);
             }
         }
+        self.endpoint(core, id).short = !self.has_space(core, id);
         let writable = self.is_writable(core, id);
         let endpoint = &self.endpoints[core.sockets[id].state];
         let mut word = if writable { status::OUT } else { 0 };
@@ -173,7 +181,23 @@ impl Unix {
         let ask = endpoint.waiters != 0 || endpoint.watched || endpoint.full || endpoint.carries();
         word |= if ask { status::RING_ON_DRAIN } else { 0 };
         word |= endpoint.receive_bits();
+        let asked = core.sockets[id].status & status::RING_ON_DRAIN != 0;
         core.set_status(id, word);
+        if ask && !asked {
+            self.look_again(core, id);
+        }
+    }
+
+    /// The client was asked to ring when it has read. One that read before it
+    /// could see that will not.
+    pub(super) fn look_again(&mut self, core: &mut Core, id: SocketId) {
+        fence(Ordering::SeqCst);
+        if let Some((rings, arena, _)) = core.rings(id) {
+            let used = rings.rx.used();
+            if rings.rx.reclaim(arena).is_ok() && rings.rx.used() != used {
+                self.touch(core, id);
+            }
+        }
     }
 
     /// Looks after a datagram socket.

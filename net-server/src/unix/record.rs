@@ -224,7 +224,6 @@ impl Unix {
             self.update_datagram(core, to);
             return Err(Errno::EAGAIN);
         }
-        self.endpoints[state].last = Some(self.as_peer(core, to));
         if let Some((rings, ..)) = core.rings(to) {
             rings.rx.publish();
         }

@@ -1,7 +1,5 @@
 //! Streams: bytes from the ring of one client straight into the other's.
 
-use core::sync::atomic::{Ordering, fence};
-
 use strait_abi::{Errno, session::status, socket as c};
 use strait_ring::{
     Misbehaved, PAGE,
@@ -250,15 +248,7 @@ impl Unix {
         let asked = core.sockets[id].status & status::RING_ON_DRAIN != 0;
         core.set_status(id, word);
         if ask && !asked {
-            // A client that read before it could see the bit will not ring:
-            // look once more.
-            fence(Ordering::SeqCst);
-            if let Some((rings, arena, _)) = core.rings(id) {
-                let used = rings.rx.used();
-                if rings.rx.reclaim(arena).is_ok() && rings.rx.used() != used {
-                    self.touch(core, id);
-                }
-            }
+            self.look_again(core, id);
         }
     }
 

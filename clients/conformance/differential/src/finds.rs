@@ -305,4 +305,16 @@ pub const FINDS: &[(Kind, &[Op])] = &[
             RecvMsg(0, 50, 0, 24),
         ],
     ),
+    // What one of several receivers has read is room for who sent it.
+    (
+        Kind::UnixDgram,
+        &[
+            Bind(0, Lo(0)),
+            Bind(1, Lo(1)),
+            Set(0, 8, 1, 4),
+            SendTo(0, 0, 0, Lo(1)),
+            RecvMsg(1, 2, 0, 0),
+            SendTo(0, 1, 0, Lo(0)),
+        ],
+    ),
 ];
