@@ -120,8 +120,9 @@ impl Endpoint {
 
 /// What the parts share.
 pub struct Shared {
-    interface: Interface,
-    /// The one that `interface` was made for.
+    /// To others, and to this host itself.
+    interfaces: [Interface; 2],
+    /// The one that the first was made for.
     mtu: usize,
     ports: Ports,
     endpoints: Slab<Endpoint>,
@@ -146,11 +147,11 @@ pub struct Inet {
 /// Protocols that there can be (Linux: IPPROTO_MAX).
 const PROTOCOLS: i32 = 263;
 
-/// The interface of every connection.
-fn interface(core: &mut Core) -> Interface {
+/// An interface for connections.
+fn interface(core: &mut Core, mtu: usize) -> Interface {
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = core.random();
-    let mut interface = Interface::new(config, &mut tcp::Probe(core.links.mtu()), instant(core.now));
+    let mut interface = Interface::new(config, &mut tcp::Probe(mtu), instant(core.now));
     // Which addresses are ours, what is a broadcast, who is a neighbour: none of
     // it is asked of smoltcp. It must only believe that there is a way.
     interface.set_any_ip(true);
@@ -162,12 +163,20 @@ fn interface(core: &mut Core) -> Interface {
     interface
 }
 
+impl Shared {
+    /// The interface of a connection.
+    fn interface(&mut self, local: bool) -> &mut Interface {
+        &mut self.interfaces[usize::from(local)]
+    }
+}
+
 impl Inet {
     pub fn new(core: &mut Core) -> Self {
-        let interface = interface(core);
+        let mtu = core.links.mtu();
+        let interfaces = [mtu, tcp::LOCAL_MTU].map(|mtu| interface(core, mtu));
         let key = [core.random(), core.random()];
         let endpoints = Slab::with_capacity(core.most_sockets());
-        let shared = Shared { interface, mtu: core.links.mtu(), ports: Ports::new(), endpoints, key };
+        let shared = Shared { interfaces, mtu, ports: Ports::new(), endpoints, key };
         let tcp = Tcp::new(key, core.most_connections());
         Self { shared, tcp, udp: Udp::default(), raws: Vec::new(), fragments: Fragments::default() }
     }
@@ -506,7 +515,7 @@ impl Family for Inet {
     fn addresses_changed(&mut self, core: &mut Core) {
         if core.links.mtu() != self.shared.mtu {
             self.shared.mtu = core.links.mtu();
-            self.shared.interface = interface(core);
+            self.shared.interfaces[0] = interface(core, self.shared.mtu);
         }
     }
 }

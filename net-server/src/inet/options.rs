@@ -263,7 +263,6 @@ impl Inet {
         value: &mut [u8],
     ) -> Result<usize, Errno> {
         let (tcp, six) = (Self::is_tcp(core, id), is_6(core, id));
-        let mtu = core.links.mtu() as i32;
         if let Some(bytes) = self.get_multicast(core, id, level, name) {
             let n = value.len().min(bytes.len());
             value[..n].copy_from_slice(&bytes[..n]);
@@ -272,15 +271,17 @@ impl Inet {
         if let Some(result) = self.get_raw(core, id, level, name, value) {
             return result;
         }
+        let peer = self.endpoint(core, id).peer;
+        // Of the way to the peer.
+        let mtu = peer.map(|peer| core.links.mtu_to(peer.ip()) as i32);
         let endpoint = self.endpoint(core, id);
         let number = match (level, name) {
-            // Of the way to the peer.
-            (c::IPPROTO_IPV6, c::IPV6_MTU) if six => endpoint.peer.map(|_| mtu).ok_or(Errno::ENOTCONN)?,
-            (c::IPPROTO_IP, c::IP_MTU) => endpoint.peer.map(|_| mtu).ok_or(Errno::ENOTCONN)?,
+            (c::IPPROTO_IPV6, c::IPV6_MTU) if six => mtu.ok_or(Errno::ENOTCONN)?,
+            (c::IPPROTO_IP, c::IP_MTU) => mtu.ok_or(Errno::ENOTCONN)?,
             (c::IPPROTO_IP, _) => endpoint.ip.get(name)?,
             (c::IPPROTO_TCP, c::TCP_MAXSEG) if tcp => {
                 let endpoint = &self.shared.endpoints[core.sockets[id].state];
-                match (self.tcp.segment(endpoint, mtu as usize), endpoint.tcp.max_segment) {
+                match (self.tcp.segment(core, endpoint), endpoint.tcp.max_segment) {
                     (Some(segment), _) => segment.into(),
                     (None, 0) => DEFAULT_SEGMENT.into(),
                     (None, set) => set.into(),
@@ -298,7 +299,6 @@ impl Inet {
                 return Ok(tcp::INFO_BYTES);
             }
             (c::IPPROTO_TCP, _) if tcp => endpoint.tcp.get(name)?,
-            (c::IPPROTO_IPV6, c::IPV6_MTU) if six => endpoint.peer.map(|_| mtu).ok_or(Errno::ENOTCONN)?,
             (c::IPPROTO_IPV6, _) if six => return options6::get(endpoint, name, value),
             // Linux, by way of its older code for IPv4.
             _ if !six && ![c::SOL_SOCKET, c::IPPROTO_UDP, c::SOL_RAW].contains(&level) => {

@@ -33,7 +33,7 @@ use strait_abi::{Errno, heap, socket as c};
 
 use self::{device::Wire, handshake::Handshakes, held::Held, options::Watch, time_wait::TimeWait, urgent::Urgent};
 pub use self::{
-    device::{LastSent, Marks, Probe},
+    device::{LOCAL_MTU, LastSent, Marks, Probe},
     options::INFO_BYTES,
     state::Phase,
 };
@@ -222,7 +222,7 @@ impl Tcp {
             reset: false,
             late: false,
             last: LastSent::default(),
-            marks: Marks { first, ..Marks::default() },
+            marks: Marks { first, local: core.links.is_local(tuple.remote.ip()), ..Marks::default() },
             watch: Watch::new(core.now),
             urgent: Urgent::default(),
             queued: u64::MAX,

@@ -25,6 +25,13 @@ impl Links {
         room
     }
 
+    /// Whether a packet of `len` bytes can be sent to this host itself.
+    pub fn room_locally(&mut self, len: usize) -> bool {
+        let room = self.loopback_room(len, 3);
+        self.starved |= !room;
+        room
+    }
+
     /// Whether there was no room lately.
     pub fn starved(&self) -> bool {
         self.starved
@@ -72,6 +79,12 @@ impl Links {
         Ok(result)
     }
 
+    /// A segment to this host itself, which may use more of the queue than
+    /// datagrams: those wait elsewhere for room.
+    pub fn emit_local<R>(&mut self, len: usize, write: impl FnOnce(&mut [u8]) -> R) -> Result<R, Errno> {
+        self.emit_loopback(len, LOOPBACK_INDEX, 4, write)
+    }
+
     /// What is no frame of its own. Apart, so that `write` is compiled into the
     /// usual way.
     #[cold]
@@ -84,8 +97,8 @@ impl Links {
         write: impl FnOnce(&mut [u8]) -> R,
     ) -> Result<R, Errno> {
         match route {
-            Route::Loopback => self.emit_loopback(len, LOOPBACK_INDEX, write),
-            Route::Back => self.emit_loopback(len, ETH_INDEX, write),
+            Route::Loopback => self.emit_loopback(len, LOOPBACK_INDEX, 2, write),
+            Route::Back => self.emit_loopback(len, ETH_INDEX, 2, write),
             _ => self.emit_in_fragments(now, route, len, write),
         }
     }
@@ -132,15 +145,30 @@ impl Links {
         if route == Route::Loopback { LOOPBACK_MTU } else { self.tx.mtu }
     }
 
+    /// The largest packet to a host; IPv4 can count one byte less than loopback
+    /// takes.
+    pub fn mtu_to(&self, host: IpAddr) -> usize {
+        match self.is_local(host) {
+            true if host.is_ipv4() => LOOPBACK_MTU - 1,
+            true => LOOPBACK_MTU,
+            false => self.tx.mtu,
+        }
+    }
+
     /// Straight into the loopback queue: its packets may be longer than a
     /// frame.
-    fn emit_loopback<R>(&mut self, len: usize, on: u32, write: impl FnOnce(&mut [u8]) -> R) -> Result<R, Errno> {
+    fn emit_loopback<R>(
+        &mut self,
+        len: usize,
+        on: u32,
+        quarters: usize,
+        write: impl FnOnce(&mut [u8]) -> R,
+    ) -> Result<R, Errno> {
         // Beyond the interface's MTU there would be fragments, which nobody sees.
         if len > LONGEST {
             return Err(Errno::EMSGSIZE);
         }
-        // Datagrams, which wait elsewhere for room, leave some for others.
-        if !self.loopback_room(len, 2) {
+        if !self.loopback_room(len, quarters) {
             return Err(Errno::ENOBUFS);
         }
         let mut packet = alloc::vec![0; len];
@@ -190,7 +218,7 @@ impl Links {
             Route::GroupAndSelf(mac) => {
                 let packet = self.tx.bytes(&frame).map(|bytes| bytes[ETH_HEADER..].to_vec());
                 if let Some(packet) = packet {
-                    let _ = self.emit_loopback(packet.len(), ETH_INDEX, |into| into.copy_from_slice(&packet));
+                    let _ = self.emit_loopback(packet.len(), ETH_INDEX, 2, |into| into.copy_from_slice(&packet));
                 }
                 self.transmit(frame, mac);
             }
@@ -249,7 +277,7 @@ impl Links {
             let Some((header, packet)) = frame.split_at_checked(ETH_HEADER) else { return Err(Errno::EINVAL) };
             return match header[12..] {
                 [0x08, 0x00] | [0x86, 0xdd] => {
-                    self.emit_loopback(packet.len(), LOOPBACK_INDEX, |bytes| bytes.copy_from_slice(packet))
+                    self.emit_loopback(packet.len(), LOOPBACK_INDEX, 2, |bytes| bytes.copy_from_slice(packet))
                 }
                 _ => Ok(()),
             };

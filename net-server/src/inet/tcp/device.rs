@@ -13,6 +13,10 @@ use crate::{
     link::{Arrived, Links},
 };
 
+/// The largest packet to this host itself. Loopback takes larger ones; but of a
+/// window there should be two segments, so that one is written while the other
+/// is read.
+pub const LOCAL_MTU: usize = super::BUFFER / 2 + 40;
 /// The hop limit that smoltcp writes.
 const HOPS: u8 = 64;
 
@@ -43,11 +47,20 @@ pub struct Marks {
     pub first: u32,
     /// The sequence number behind the urgent byte, as on the wire.
     pub urgent: Option<u32>,
+    /// The peer is on this host.
+    pub local: bool,
+}
+
+impl Marks {
+    /// The largest packet.
+    pub fn mtu(&self, links: &Links) -> usize {
+        if self.local { LOCAL_MTU } else { links.mtu() }
+    }
 }
 
 impl Default for Marks {
     fn default() -> Self {
-        Self { tos: 0, hops: HOPS, segment: 0, first: 0, urgent: None }
+        Self { tos: 0, hops: HOPS, segment: 0, first: 0, urgent: None, local: false }
     }
 }
 
@@ -86,6 +99,10 @@ impl<'a> Wire<'a> {
     pub fn new(links: &'a mut Links, now: u64, marks: Marks, last: &'a mut LastSent, packet: Option<&'a [u8]>) -> Self {
         Self { packet, links, now, marks, last, sent: 0, dry: false }
     }
+
+    fn room(&mut self) -> bool {
+        if self.marks.local { self.links.room_locally(LOCAL_MTU) } else { self.links.room() }
+    }
 }
 
 impl TxToken for Tx<'_> {
@@ -99,11 +116,12 @@ impl TxToken for Tx<'_> {
             return result;
         }
         let mut f = Some(f);
-        let sent = self.links.emit(self.now, len, |packet| {
+        let write = |packet: &mut [u8]| {
             let result = f.take().map(|f| f(packet));
             finish(packet, marks, last, now);
             result
-        });
+        };
+        let sent = if marks.local { self.links.emit_local(len, write) } else { self.links.emit(now, len, write) };
         match (sent, f) {
             (Ok(Some(result)), _) => result,
             // No buffer after all (room was asked for before): the packet is
@@ -183,7 +201,7 @@ impl Device for Wire<'_> {
 
     fn receive(&mut self, _: Instant) -> Option<(Arrived<'_>, Tx<'_>)> {
         // A packet is not taken without a buffer for its answer.
-        if !self.links.room() {
+        if !self.room() {
             return None;
         }
         let rx = Arrived(self.packet.take()?);
@@ -192,7 +210,7 @@ impl Device for Wire<'_> {
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Tx<'_>> {
-        self.links.room().then_some(Tx {
+        self.room().then_some(Tx {
             links: self.links,
             now: self.now,
             marks: self.marks,
@@ -203,7 +221,7 @@ impl Device for Wire<'_> {
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
-        capabilities(self.links.mtu())
+        capabilities(self.marks.mtu(self.links))
     }
 }
 

@@ -244,7 +244,8 @@ impl Tcp {
         first: u32,
     ) {
         let parent = &shared.endpoints[core.sockets[listener].state];
-        let marks = Marks { first, ..parent.marks(tuple.remote.is_ipv4()) };
+        let local = core.links.is_local(tuple.remote.ip());
+        let marks = Marks { first, local, ..parent.marks(tuple.remote.is_ipv4()) };
         let (bytes, len) = offer.packet(tuple);
         let Handshakes { door, socket, .. } = &mut self.handshakes;
         let tcp = door.get_mut::<Socket<'_>>(*socket);
@@ -255,8 +256,9 @@ impl Tcp {
         }
         let (mut last, now) = (LastSent::default(), instant(core.now));
         let mut wire = Wire::new(&mut core.links, core.now, marks, &mut last, Some(&bytes[..len]));
-        shared.interface.poll_ingress_single(now, &mut wire, door);
-        shared.interface.poll_egress(now, &mut wire, door);
+        let interface = shared.interface(local);
+        interface.poll_ingress_single(now, &mut wire, door);
+        interface.poll_egress(now, &mut wire, door);
     }
 
     /// A segment that belongs to no connection and is no SYN. If it is part of a
@@ -312,7 +314,7 @@ impl Tcp {
         let connection = &mut self.connections[index];
         let mut wire = Wire::new(&mut core.links, core.now, connection.marks, &mut connection.last, None);
         wire.dry = true;
-        shared.interface.poll_egress(instant(core.now), &mut wire, &mut connection.set);
+        shared.interface(wire.marks.local).poll_egress(instant(core.now), &mut wire, &mut connection.set);
         self.process(shared, core, index, packet);
         self.settle_index(shared, core, index);
         if self.connections.get(index).is_some_and(|c| c.listener.is_some()) {

@@ -130,7 +130,7 @@ impl Tcp {
         let connection = &mut self.connections[index];
         let waited = connection.tcp().send_queue();
         let mut wire = Wire::new(&mut core.links, core.now, connection.marks, &mut connection.last, Some(packet));
-        shared.interface.poll_ingress_single(instant(core.now), &mut wire, &mut connection.set);
+        shared.interface(wire.marks.local).poll_ingress_single(instant(core.now), &mut wire, &mut connection.set);
         let after = connection.tcp().state();
         if connection.tcp().send_queue() < waited {
             connection.last.repeats = 0;
@@ -176,7 +176,7 @@ impl Tcp {
     fn refuse(&mut self, shared: &mut Shared, core: &mut Core, packet: &[u8]) -> bool {
         let mut last = LastSent::default();
         let mut wire = Wire::new(&mut core.links, core.now, Marks::default(), &mut last, Some(packet));
-        shared.interface.poll_ingress_single(instant(core.now), &mut wire, &mut self.nobody);
+        shared.interface(false).poll_ingress_single(instant(core.now), &mut wire, &mut self.nobody);
         false
     }
 

@@ -130,8 +130,8 @@ impl Tcp {
         if connection.connected {
             watch.set_limit(DATA_TIMEOUT);
         }
-        connection.marks =
-            Marks { first: connection.marks.first, urgent: connection.marks.urgent, ..endpoint.marks(v4) };
+        let Marks { first, urgent, local, .. } = connection.marks;
+        connection.marks = Marks { first, urgent, local, ..endpoint.marks(v4) };
         connection.tcp().set_nagle_enabled(!options.nodelay);
         // The deadlines may be earlier now, and what was held back goes out.
         if uncorked || rearm || options.nodelay || user_timeout != 0 {
@@ -220,9 +220,9 @@ impl Tcp {
     }
 
     /// The greatest segment that a connected socket sends.
-    pub fn segment(&self, endpoint: &Endpoint, mtu: usize) -> Option<u16> {
+    pub fn segment(&self, core: &Core, endpoint: &Endpoint) -> Option<u16> {
         let connection = &self.connections[endpoint.connection?];
-        connection.connected.then(|| connection.watch.effective(mtu))
+        connection.connected.then(|| connection.watch.effective(connection.marks.mtu(&core.links)))
     }
 
     /// Bytes that smoltcp has and the peer has not acknowledged (SIOCOUTQ).
@@ -247,7 +247,7 @@ impl Tcp {
             return info;
         };
         let tcp: &Socket<'_> = connection.set.get(connection.handle);
-        let mtu = core.links.mtu();
+        let mtu = connection.marks.mtu(&core.links);
         let since_heard = (core.now.saturating_sub(connection.watch.heard) / MILLISECOND) as u32;
         let segment = u32::from(connection.watch.effective(mtu));
         // tcpi_snd_mss, tcpi_rcv_mss, tcpi_unacked (in segments).
@@ -257,7 +257,7 @@ impl Tcp {
         // tcpi_last_data_recv, tcpi_last_ack_recv, tcpi_pmtu.
         word(52, since_heard);
         word(56, since_heard);
-        word(60, mtu as u32);
+        word(60, core.links.mtu_to(connection.tuple.remote.ip()) as u32);
         // tcpi_advmss, tcpi_rcv_space, tcpi_rcv_wnd.
         word(84, mtu.saturating_sub(HEADERS) as u32);
         word(96, (tcp.recv_capacity() - tcp.recv_queue()) as u32);

@@ -18,7 +18,8 @@ impl Tcp {
     pub(super) fn transmit(&mut self, shared: &mut Shared, core: &mut Core, index: usize) -> Option<u64> {
         let connection = &mut self.connections[index];
         let at = instant(core.now);
-        let full = core.links.mtu();
+        let local = connection.marks.local;
+        let full = connection.marks.mtu(&core.links);
         // After a full packet there is most likely another: it is tried
         // without asking.
         let mut ask = true;
@@ -27,13 +28,13 @@ impl Tcp {
                 break;
             }
             if ask {
-                let due = shared.interface.poll_at(at, &connection.set)?;
+                let due = shared.interface(local).poll_at(at, &connection.set)?;
                 if due > at {
                     return Some((due.total_micros() as u64).saturating_mul(1000));
                 }
             }
             let mut wire = Wire::new(&mut core.links, core.now, connection.marks, &mut connection.last, None);
-            let idle = shared.interface.poll_egress(at, &mut wire, &mut connection.set) == PollResult::None;
+            let idle = shared.interface(local).poll_egress(at, &mut wire, &mut connection.set) == PollResult::None;
             if idle && (ask || wire.links.starved()) {
                 if wire.links.starved() {
                     self.starved.push(index);
@@ -112,8 +113,8 @@ impl Tcp {
     /// Moves data between the rings and smoltcp. Returns whether the client
     /// should tell when it has read its ring empty.
     fn exchange(&mut self, core: &mut Core, index: usize) -> bool {
-        let (core_now, mtu) = (core.now, core.links.mtu());
         let connection = &mut self.connections[index];
+        let (core_now, mtu) = (core.now, connection.marks.mtu(&core.links));
         let id = connection.socket;
         let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
         let (mut moved, mut drain, mut broken) = (false, false, None);

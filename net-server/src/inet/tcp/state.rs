@@ -189,7 +189,7 @@ impl Tcp {
         let connection = &mut self.connections[index];
         connection.watch.set_limit(CONNECT_TIMEOUT);
         let tcp: &mut Socket<'_> = connection.set.get_mut(connection.handle);
-        if tcp.connect(shared.interface.context(), remote, local).is_err() {
+        if tcp.connect(shared.interface(connection.marks.local).context(), remote, local).is_err() {
             self.end(shared, core, index);
             return Err(Errno::EADDRNOTAVAIL);
         }
