@@ -26,6 +26,8 @@ fn main() {
         "hostile",
         "victim",
         "host",
+        "bench",
+        "bench_partner",
     ];
     println!("cargo::rerun-if-changed=../../image_base.rs");
     let name = std::env::var("CARGO_PKG_NAME").unwrap_or_default();

@@ -24,6 +24,8 @@ const PROGRAMS: &[Program] = &[
     Program::new("victim", |s| strait_victim::main(s.env)),
     Program::new("host", |s| strait_host::main(s.env)),
     Program::new("conformance", |s| strait_conformance::main(s.env)),
+    Program::new("bench", |s| strait_bench::main(s.env)),
+    Program::new("bench_partner", |s| strait_bench::main_partner(s.env)),
 ];
 
 fn main() -> ExitCode {

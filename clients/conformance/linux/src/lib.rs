@@ -3,6 +3,7 @@
 
 mod calls;
 pub mod files;
+pub mod machine;
 mod messages;
 mod names;
 pub mod namespace;
