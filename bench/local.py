@@ -20,26 +20,22 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 sys.dont_write_bytecode = True
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "tools")]
-import conformance  # noqa: E402
+import derived  # noqa: E402
 import guest  # noqa: E402
-import world  # noqa: E402
 
 OUT = ROOT / "build/bench"
-SYSTEM = OUT / "local.system"
-CLIENTS = ("bench", "bench_partner")
 FIGURE = re.compile(r"^(?:bench\| )?(.+): ([0-9.]+) (ns|MB/s|of 4 KiB)$")
 CLOSING = "bench: done"
 PATIENCE = 600
 
 
 def regions(at):
-    """Of one client: name, size, where, and who else maps it."""
+    """Of one client."""
     return [
         ("net", 0x200000, at, "net_server"),
         ("vfs", 0x200000, at + 0x200000, "vfs_server"),
@@ -48,41 +44,17 @@ def regions(at):
     ]
 
 
-def configure(rounds, only):
-    """The system of microkit.system with these clients in place of all others,
-    and what its regions are filled with; both in OUT."""
-    conformance.must("make", "--no-print-directory", "archive")
-    disk = OUT / "disk.img"
-    disk.unlink(missing_ok=True)
-    conformance.must("sh", "tools/disk.sh", str(disk))
-    tree = ET.parse(ROOT / "microkit.system")
-    system = tree.getroot()
-    gone = conformance.remove_clients(system)
-    for number, client in enumerate(CLIENTS):
-        conformance.add_client(system, client, regions(0x18_0000_0000 + number * 0x100_0000))
-    ET.indent(tree, "    ")
-    tree.write(SYSTEM, encoding="utf-8", xml_declaration=True)
-    text = conformance.settings_without((ROOT / "strait.toml").read_text(), gone)
-    (OUT / "local.toml").write_text(f"{text}\n[bench]\nrounds = {rounds}\nonly = {json.dumps(only)}\n")
-    conformance.must(
-        "cargo", "run", "--quiet", "--release", "-p", "strait-system", "--", "generate", "--system", str(SYSTEM),
-        "--config", str(OUT / "local.toml"), "--search", str(OUT), "--search", "build", "--out", str(OUT / "config"),
-    )  # fmt: skip
+SYSTEM = derived.Derived("bench", {"bench": regions(0x18_0000_0000), "bench_partner": regions(0x18_0100_0000)})
 
 
 def commands(where, rounds, only):
     """Builds both sides; the command that runs ours, and the one that runs Linux'."""
+    SYSTEM.generate(f"\n[bench]\nrounds = {rounds}\nonly = {json.dumps(only)}\n")
     if where == "hosted":
-        conformance.must("cargo", "build", "--quiet", "--release", "-p", "strait-hosted", "-p", "strait-bench-linux")
-        ours = [
-            *("target/release/strait-hosted", "run", "--system", str(SYSTEM), "--config", str(OUT / "config")),
-            *("--disk", str(OUT / "disk.img"), "--json", str(OUT / "hosted.json"), "--http-port", "0", "--echo-port", "0"),
-        ]  # fmt: skip
-        return ours, ["target/release/strait-bench-linux", str(rounds), only]
-    image = OUT / "local.img"
-    conformance.must("sh", "tools/image.sh", SYSTEM=str(SYSTEM), SEARCH=str(OUT), IMAGE=str(image), MICROKIT_CONFIG="release")
-    ours = world.qemu_command("user,id=net0,ipv6=off", str(image), str(OUT / "disk.img"))
-    return ours, guest.qemu_command(guest.program("strait-bench-linux"), f"{rounds} {only}")
+        derived.must("cargo", "build", "--quiet", "--release", "-p", "strait-bench-linux")
+        return SYSTEM.hosted(), ["target/release/strait-bench-linux", str(rounds), only]
+    theirs = guest.qemu_command(guest.program("strait-bench-linux"), f"{rounds} {only}")
+    return SYSTEM.qemu(MICROKIT_CONFIG="release"), theirs
 
 
 def figures(command, cwd=ROOT):
@@ -133,7 +105,6 @@ def main():
     icount = not hosted and not arguments.clock
     rounds = arguments.rounds or (50_000 if hosted else 5000)
     times = arguments.times or (5 if hosted else 1 if icount else 3)
-    configure(rounds, arguments.only)
     ours, theirs = commands(arguments.world, rounds, arguments.only)
     if icount:
         ours, theirs = ([*command, "-icount", "shift=0,sleep=on"] for command in (ours, theirs))

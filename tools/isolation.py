@@ -7,15 +7,10 @@ It is that of microkit.system, with `hostile` and `victim` in place of all
 clients but `netstat`.
 """
 
-import os
 import sys
-import xml.etree.ElementTree as ET
 
-from conformance import add_client, must, remove_clients, settings_without
-from world import ROOT
+import derived
 
-OUT = os.path.join("build", "isolation")
-KEPT = ["netstat"]
 # Sessions, heap, configuration, log: name, size, where, and who else maps it.
 # `hostile` has so many sockets that their connections would need more than the
 # server's heap.
@@ -42,40 +37,12 @@ POLICY = """
 [net_server.policy.victim]
 pages = 64
 """
-
-
-def write_system(folder):
-    """The description and the settings of the system."""
-    os.makedirs(folder, exist_ok=True)
-    tree = ET.parse(os.path.join(ROOT, "microkit.system"))
-    system = tree.getroot()
-    gone = remove_clients(system, but=KEPT)
-    for client, regions in CLIENTS.items():
-        add_client(system, client, regions)
-    for mapping in system.iter("map"):
-        if mapping.get("mr").endswith("_sealed"):
-            mapping.set("perms", "r")
-    ET.indent(tree, "    ")
-    tree.write(os.path.join(folder, "isolation.system"), encoding="utf-8", xml_declaration=True)
-    with open(os.path.join(ROOT, "strait.toml"), encoding="utf-8") as file:
-        text = settings_without(file.read(), gone) + POLICY
-    with open(os.path.join(folder, "isolation.toml"), "w", encoding="utf-8") as file:
-        file.write(text)
-
-
-def build(where):
-    must("make", "--no-print-directory", "archive")
-    write_system(os.path.join(ROOT, OUT))
-    must(
-        "cargo", "run", "--quiet", "--release", "-p", "strait-system", "--", "generate",
-        "--system", f"{OUT}/isolation.system", "--config", f"{OUT}/isolation.toml",
-        "--search", OUT, "--search", "build", "--out", f"{OUT}/config",
-    )  # fmt: skip
-    if where == "sel4":
-        must("sh", "tools/image.sh", SYSTEM=f"{OUT}/isolation.system", SEARCH=OUT, IMAGE=f"{OUT}/loader.img")
+SYSTEM = derived.Derived("isolation", CLIENTS, POLICY, but=["netstat"])
 
 
 if __name__ == "__main__":
     if sys.argv[1:] not in (["hosted"], ["sel4"]):
         sys.exit(__doc__)
-    build(sys.argv[1])
+    SYSTEM.generate()
+    if sys.argv[1] == "sel4":
+        SYSTEM.image()

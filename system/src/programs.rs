@@ -343,7 +343,12 @@ pub const PROGRAMS: &[Program] = &[
         settings: &[key("only", Kind::Text), key("after", Kind::Text)],
         ..NOTHING
     },
-    Program { name: "bench", sessions: &[&NET, &VFS], settings: &[key("rounds", Kind::Number), key("only", Kind::Text)], ..NOTHING },
+    Program {
+        name: "bench",
+        sessions: &[&NET, &VFS],
+        settings: &[key("rounds", Kind::Number), key("only", Kind::Text)],
+        ..NOTHING
+    },
     Program { name: "bench_partner", sessions: &[&NET, &VFS], ..NOTHING },
     Program { name: "fetch", sessions: &[&NET], settings: &[key("url", Kind::HttpUrl)], ..NOTHING },
 ];

@@ -7,12 +7,13 @@ import xml.etree.ElementTree as ET
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 import conformance  # noqa: E402
+import derived  # noqa: E402
 
 
 class System(unittest.TestCase):
     def setUp(self):
-        self.system = ET.parse(os.path.join(conformance.ROOT, "microkit.system")).getroot()
-        self.gone = conformance.remove_clients(self.system)
+        self.system = ET.parse(os.path.join(derived.ROOT, "microkit.system")).getroot()
+        self.gone = derived.remove_clients(self.system)
 
     def text(self):
         return ET.tostring(self.system, encoding="unicode")
@@ -25,7 +26,7 @@ class System(unittest.TestCase):
             self.assertNotIn(f'"{name}_', self.text())
 
     def test_the_suite_takes_free_channels(self):
-        conformance.add_suite(self.system)
+        conformance.SYSTEM.add_clients(self.system)
         ends = [(end.get("pd"), end.get("id")) for end in self.system.iter("end")]
         self.assertEqual(len(ends), len(set(ends)))
         mapped = [m.get("mr") for m in self.system.iter("map")]
@@ -34,20 +35,20 @@ class System(unittest.TestCase):
             self.assertEqual(mapped.count(f"{client}_net"), 2)
 
     def test_who_looks_after_clients_looks_after_the_suite(self):
-        conformance.add_suite(self.system)
+        conformance.SYSTEM.add_clients(self.system)
         supervisor = next(pd for pd in self.system.iter("protection_domain") if pd.get("name") == "supervisor")
         self.assertEqual([pd.get("name") for pd in supervisor.findall("protection_domain")], list(conformance.CLIENTS))
 
     def test_some_clients_may_stay(self):
-        system = ET.parse(os.path.join(conformance.ROOT, "microkit.system")).getroot()
-        gone = conformance.remove_clients(system, but=["netstat"])
-        self.assertEqual(conformance.clients(system), {"netstat"})
+        system = ET.parse(os.path.join(derived.ROOT, "microkit.system")).getroot()
+        gone = derived.remove_clients(system, but=["netstat"])
+        self.assertEqual(derived.clients(system), {"netstat"})
         self.assertIn("echo", gone)
 
     def test_settings_of_clients_go_too(self):
         text = "# top\n[net_server.ipv4]\nmode = 1\n[echo]\nport = 7\n[echo.x]\na = 1\n[net_server.policy.echo]\nc = 3\n[vfs_server]\nb = 2\n"
         self.assertEqual(
-            conformance.settings_without(text, {"echo"}), "# top\n[net_server.ipv4]\nmode = 1\n[vfs_server]\nb = 2\n"
+            derived.settings_without(text, {"echo"}), "# top\n[net_server.ipv4]\nmode = 1\n[vfs_server]\nb = 2\n"
         )
 
 
