@@ -244,7 +244,7 @@ impl Inet {
     pub(super) fn generic_option(&mut self, core: &mut Core, id: SocketId, name: i32) {
         match name {
             c::SO_KEEPALIVE if Self::is_tcp(core, id) => self.tcp.apply_options(&mut self.shared, core, id),
-            c::SO_REUSEADDR | c::SO_REUSEPORT => self.shared.share(core, id),
+            c::SO_REUSEADDR | c::SO_REUSEPORT | c::SO_BINDTODEVICE => self.shared.share(core, id),
             c::SO_TIMESTAMP | c::SO_TIMESTAMPNS => {
                 let on = core.sockets[id].options.timestamp.is_some();
                 self.endpoint(core, id).ip.want(receive::TIME, on);

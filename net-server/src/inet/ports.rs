@@ -20,21 +20,27 @@ pub struct Sharing {
     pub port: bool,
     /// Whose it is: a port is shared by SO_REUSEPORT within one session.
     pub session: usize,
+    /// SO_BINDTODEVICE: those of different interfaces are in nobody's way.
+    pub device: u32,
 }
 
 impl Sharing {
     /// What the options of a socket say.
     pub fn of(core: &Core, id: SocketId) -> Self {
-        let socket = &core.sockets[id];
-        Self { address: socket.options.reuse_address, port: socket.options.reuse_port, session: socket.session }
+        let (options, session) = (&core.sockets[id].options, core.sockets[id].session);
+        Self { address: options.reuse_address, port: options.reuse_port, session, device: options.device }
     }
 
     fn group(&self, other: &Self) -> bool {
         self.port && other.port && self.session == other.session
     }
 
+    fn apart(&self, other: &Self) -> bool {
+        self.device != 0 && other.device != 0 && self.device != other.device
+    }
+
     fn allows(&self, other: &Self) -> bool {
-        self.address && other.address || self.group(other)
+        self.apart(other) || self.address && other.address || self.group(other)
     }
 }
 
@@ -72,12 +78,15 @@ impl Binding {
         self.address.is_ipv6() && !self.only6 && address.is_ipv4() && address.is_unspecified()
     }
 
-    /// How well it fits what comes to `ip` that it takes: the very address
-    /// before all, a socket of that version before one for both. Between the
-    /// two is place for more.
+    /// How well it fits what comes to `ip` by the interface `device`, if it takes
+    /// that: the very address before all, the very interface before any, a socket
+    /// of that version before one for both.
     #[inline]
-    pub fn fit(&self, ip: IpAddr) -> u8 {
-        16 * u8::from(!self.address.is_unspecified()) + u8::from(self.address.is_ipv4() == ip.is_ipv4())
+    pub fn fit(&self, ip: IpAddr, device: u32) -> Option<u8> {
+        let own = self.sharing.device;
+        let takes = self.takes(ip) && (own == 0 || own == device);
+        let version = self.address.is_ipv4() == ip.is_ipv4();
+        takes.then(|| 16 * u8::from(!self.address.is_unspecified()) + 2 * u8::from(own != 0) + u8::from(version))
     }
 }
 
@@ -103,7 +112,10 @@ impl Port {
     fn conflicts(&self, own: &Binding) -> bool {
         let sharing = &own.sharing;
         let by_socket = self.bindings.iter().any(|b| {
-            let shared = if b.listening { sharing.group(&b.sharing) } else { sharing.allows(&b.sharing) };
+            let shared = match b.listening {
+                true => sharing.group(&b.sharing) || sharing.apart(&b.sharing),
+                false => sharing.allows(&b.sharing),
+            };
             b.id != own.id && b.overlaps(own.address, own.only6) && !shared
         });
         by_socket || self.holds.iter().any(|(h, _)| own.takes(h.address) && !sharing.allows(&h.sharing))
@@ -126,10 +138,10 @@ impl Ports {
     /// The listener that takes connections to `to`: one bound to the very
     /// address goes before one bound to all. Among those that share the port by
     /// SO_REUSEPORT `hash` decides, which is only asked if there are such.
-    pub fn listener(&self, protocol: u16, to: SocketAddr, hash: impl FnOnce() -> u64) -> Option<SocketId> {
+    pub fn listener(&self, protocol: u16, to: SocketAddr, device: u32, hash: impl FnOnce() -> u64) -> Option<SocketId> {
         let bindings = self.at(protocol, to.port());
-        let matches = || bindings.iter().filter(|b| b.listening && b.takes(to.ip()));
-        let best = matches().max_by_key(|b| b.fit(to.ip()))?;
+        let matches = || bindings.iter().filter(|b| b.listening && b.fit(to.ip(), device).is_some());
+        let best = matches().max_by_key(|b| b.fit(to.ip(), device))?;
         Some(spread(best, matches(), hash))
     }
 
@@ -247,7 +259,8 @@ pub fn spread<'a>(
     if !best.sharing.port {
         return best.id;
     }
-    let mut group = matches.filter(|b| b.address == best.address && b.sharing.port);
+    let of = |b: &&Binding| b.address == best.address && b.sharing.port && b.sharing.device == best.sharing.device;
+    let mut group = matches.filter(of);
     let count = group.clone().count() as u64;
     // Scaled instead of divided (Linux: reciprocal_scale).
     let at = ((hash() & 0xffff_ffff) * count) >> 32;
@@ -266,10 +279,10 @@ mod tests {
     }
 
     fn sharing(address: bool, port: bool) -> Sharing {
-        Sharing { address, port, session: 0 }
+        Sharing { address, port, ..ALONE }
     }
 
-    const ALONE: Sharing = Sharing { address: false, port: false, session: 0 };
+    const ALONE: Sharing = Sharing { address: false, port: false, session: 0, device: 0 };
 
     #[test]
     fn who_may_share_a_port() {
@@ -318,8 +331,8 @@ mod tests {
             ports.bind(TCP, at(0, 80), id, sharing(false, true), false).unwrap();
             ports.listen(TCP, at(0, 80), id).unwrap();
         }
-        let chosen = |hash: u64| ports.listener(TCP, at(9, 80), || hash).unwrap();
+        let chosen = |hash: u64| ports.listener(TCP, at(9, 80), 1, || hash).unwrap();
         assert_eq!([0, 1 << 30, 2 << 30, u64::MAX].map(chosen), [0, 1, 2, 3]);
-        assert_eq!(ports.listener(TCP, at(9, 81), || 0), None);
+        assert_eq!(ports.listener(TCP, at(9, 81), 1, || 0), None);
     }
 }

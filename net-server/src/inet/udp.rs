@@ -132,17 +132,12 @@ impl Udp {
         let to = SocketAddr::new(target, udp.dst_port());
         // The best match takes it; a broadcast goes to all that match.
         let rank = |shared: &Shared, core: &Core, binding: &super::ports::Binding| {
-            if !binding.takes(target) {
+            let device = core.links.arrived_on;
+            let fit = binding.fit(target, device)?;
+            let endpoint = &shared.endpoints[core.sockets[binding.id].state];
+            if group && target.is_multicast() && !endpoint.hears(target, device) {
                 return None;
             }
-            let socket = &core.sockets[binding.id];
-            let endpoint = &shared.endpoints[socket.state];
-            if socket.options.device != 0 && socket.options.device != core.links.arrived_on
-                || group && target.is_multicast() && !endpoint.hears(target, core.links.arrived_on)
-            {
-                return None;
-            }
-            let fit = binding.fit(target) + if socket.options.device != 0 { 2 } else { 0 };
             match endpoint.peer {
                 Some(peer) if !speaks(peer, from) => None,
                 Some(peer) => Some(fit + PEER + u8::from(peer.port() != 0)),

@@ -36,6 +36,8 @@ pub const CASES: &[Case] = &[
     Case::new("SO_RCVTIMEO", "socket(7)", INET, |t| timeout(t, SO_RCVTIMEO)),
     Case::new("SO_SNDTIMEO", "socket(7)", INET, |t| timeout(t, SO_SNDTIMEO)),
     Case::new("SO_BINDTODEVICE", "socket(7)", INET, bind_to_device),
+    Case::new("SO_BINDTODEVICE: a port at each interface", "socket(7)", INET, port_of_device),
+    Case::new("SO_BINDTODEVICE of a listener", "socket(7)", TCP, listener_of_device),
     Case::new("unknown options", "setsockopt(2) ENOPROTOOPT", INET, unknown),
     Case::new("unknown levels", "setsockopt(2) ENOPROTOOPT", INET, unknown_level),
     Case::new("options of another protocol", "setsockopt(2) ENOPROTOOPT", INET, other_protocol),
@@ -244,6 +246,38 @@ fn bind_to_device(t: &Test<'_>) -> Outcome {
     ok!(t.setsockopt(fd, S, SO_BINDTODEVICE, b"\0"));
     gives!(t.getsockopt(fd, S, SO_BINDTODEVICE, &mut value), 0);
     t.shut(&[fd])
+}
+
+/// One that is bound to the case's first port at an interface.
+fn at_device(t: &Test<'_>, device: &[u8]) -> Result<Fd, Failure> {
+    let fd = t.sock()?;
+    ok!(t.setsockopt(fd, S, SO_BINDTODEVICE, device));
+    ok!(t.bind(fd, &t.any(0)));
+    Ok(fd)
+}
+
+fn port_of_device(t: &Test<'_>) -> Outcome {
+    let (far, near) = (at_device(t, b"eth0\0")?, at_device(t, b"lo\0")?);
+    let more = t.sock()?;
+    err!(t.bind(more, &t.any(0)), EADDRINUSE);
+    ok!(t.setsockopt(more, S, SO_BINDTODEVICE, b"lo\0"));
+    err!(t.bind(more, &t.any(0)), EADDRINUSE);
+    t.shut(&[near])?;
+    ok!(t.bind(more, &t.any(0)));
+    t.shut(&[far, more])
+}
+
+fn listener_of_device(t: &Test<'_>) -> Outcome {
+    let far = at_device(t, b"eth0\0")?;
+    ok!(t.listen(far, 4));
+    let client = t.waiting_sock()?;
+    err!(t.connect(client, &t.lo(0)), ECONNREFUSED);
+    let near = at_device(t, b"lo\0")?;
+    ok!(t.listen(near, 4));
+    ok!(t.connect(client, &t.lo(0)));
+    let server = t.take(near)?;
+    that!(t.ready(far, POLLIN)? == 0);
+    t.shut(&[far, near, client, server])
 }
 
 fn unknown(t: &Test<'_>) -> Outcome {

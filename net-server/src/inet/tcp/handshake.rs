@@ -296,7 +296,10 @@ impl Tcp {
             Some(begun) => (Some(begun.listener), Some(begun.offer)),
             None => match self.offer_of(&tuple, before, first, core.now) {
                 None => return ControlFlow::Continue(()),
-                offer => (shared.ports.listener(super::TCP, tuple.local, || shared.hash(tuple.remote)), offer),
+                offer => {
+                    let hash = || shared.hash(tuple.remote);
+                    (shared.ports.listener(super::TCP, tuple.local, core.links.arrived_on, hash), offer)
+                }
             },
         };
         let (Some(listener), Some(offer)) = (listener, offer) else { return ControlFlow::Continue(()) };

@@ -78,7 +78,7 @@ impl Tcp {
                     ControlFlow::Continue(()) => self.refuse(shared, core, packet),
                 };
             }
-            return match shared.ports.listener(TCP, tuple.local, || shared.hash(tuple.remote)) {
+            return match shared.ports.listener(TCP, tuple.local, core.links.arrived_on, || shared.hash(tuple.remote)) {
                 Some(listener) => self.greet(shared, core, listener, tuple, packet),
                 None => self.refuse(shared, core, packet),
             };
