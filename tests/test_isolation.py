@@ -199,7 +199,7 @@ def test_lies_in_the_rings_are_punished(hostile):
     assert (number, punished > 100) == (0, True)
 
 
-@pytest.mark.parametrize("by", ["stream"])
+@pytest.mark.parametrize("by", ["stream", "packet"])
 def test_who_dies_leaves_what_it_gave_and_nothing_else(boot, by):
     system = boot(system=SYSTEM, ports=PORTS, fresh=True)
     before = settled()
