@@ -440,3 +440,26 @@ fn devices_and_routes_are_kept_to() {
     let info = get(&mut w, p.handle, c::IPPROTO_TCP, c::TCP_INFO).unwrap();
     assert_eq!((info[0], u32::from_ne_bytes(info[16..20].try_into().unwrap())), (c::TCP_ESTABLISHED, 1460));
 }
+
+#[test]
+fn what_is_sent_again_is_counted_and_not_timed() {
+    let mut w = World::new();
+    let (mut p, _) = pair(&mut w);
+    let info = |w: &mut World, p: &ClientSocket| {
+        let info = get(w, p.handle, c::IPPROTO_TCP, c::TCP_INFO).unwrap();
+        let word = |at: usize| u32::from_ne_bytes(info[at..at + 4].try_into().unwrap());
+        (info[2], word(68), word(100))
+    };
+    w.elapse(100);
+    let (repeats, trip, again) = info(&mut w, &p);
+    assert_eq!((repeats, again), (0, 0));
+    w.fate = Box::new(|| 0);
+    assert_eq!(write(&mut w, &mut p, b"lost"), 4);
+    w.elapse(5000);
+    let (repeats, _, again) = info(&mut w, &p);
+    assert!(repeats > 1 && u32::from(repeats) == again, "{repeats} {again}");
+    w.fate = Box::new(|| 1);
+    w.elapse(20_000);
+    let (repeats, after, _) = info(&mut w, &p);
+    assert_eq!((repeats, after), (0, trip));
+}

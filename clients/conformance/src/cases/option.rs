@@ -63,6 +63,9 @@ pub const CASES: &[Case] = &[
     Case::new("TCP_CONGESTION", "tcp(7)", TCP, congestion)
         .differs("Reno is the one algorithm (smoltcp's CUBIC needs floating point): it is the default."),
     Case::new("TCP_INFO tells the state", "tcp(7)", TCP, info),
+    Case::new("TCP_INFO tells round trips and segments", "tcp(7)", TCP, info_of_trips),
+    Case::new("TCP_INFO tells the congestion window", "tcp(7)", TCP, info_of_window)
+        .differs("0: smoltcp has it and does not tell; so it is with the retransmission timeout."),
     Case::new("IP_TTL", "ip(7)", V4, |t| {
         int(t, I, IP_TTL, 64, &[(1, 1), (255, 255), (-1, 64)], &[(0, EINVAL), (256, EINVAL), (-2, EINVAL)])
     }),
@@ -386,6 +389,34 @@ fn info(t: &Test<'_>) -> Outcome {
     gives!(t.getsockopt(b, T, TCP_INFO, &mut one), 1);
     eq!(one, [8]);
     t.shut(&[fresh, listener, a, b])
+}
+
+/// Words of a `struct tcp_info`, after data went from the one to the other and back.
+fn info_after_data(t: &Test<'_>, at: &[usize]) -> Result<Vec<u32>, Failure> {
+    let (a, b) = t.pair()?;
+    for (from, to) in [(a, b), (b, a)] {
+        gives!(t.send(from, &[7; 100], 0), 100);
+        t.read_exactly(to, 100)?;
+    }
+    let mut value = [0; 256];
+    ok!(t.getsockopt(a, T, TCP_INFO, &mut value));
+    t.shut(&[a, b])?;
+    Ok(at.iter().map(|at| u32::from_ne_bytes([0, 1, 2, 3].map(|i| value[at + i]))).collect())
+}
+
+fn info_of_trips(t: &Test<'_>) -> Outcome {
+    // tcpi_rtt, tcpi_total_retrans, tcpi_segs_out, tcpi_segs_in.
+    let words = info_after_data(t, &[68, 100, 136, 140])?;
+    that!((1..1_000_000).contains(&words[0]));
+    eq!(words[1], 0);
+    that!(words[2] >= 2 && words[3] >= 2);
+    Ok(())
+}
+
+fn info_of_window(t: &Test<'_>) -> Outcome {
+    let words = info_after_data(t, &[80])?;
+    eq!(words[0] != 0, t.by_world(true, false));
+    Ok(())
 }
 
 fn one_byte(t: &Test<'_>) -> Outcome {

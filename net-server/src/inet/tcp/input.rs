@@ -104,6 +104,7 @@ impl Tcp {
         let mut tcp = TcpPacket::new_unchecked(&mut packet[header..]);
         let (opens, resets) = (tcp.syn(), tcp.rst());
         let connection = &mut self.connections[index];
+        let acknowledged = tcp.ack().then(|| tcp.ack_number().0 as u32);
         if tcp.ack() {
             let number = tcp.ack_number();
             tcp.set_ack_number(TcpSeqNumber(number.0.wrapping_sub(connection.last.shift as i32)));
@@ -131,6 +132,8 @@ impl Tcp {
         let waited = connection.tcp().send_queue();
         let mut wire = Wire::new(&mut core.links, core.now, connection.marks, &mut connection.last, Some(packet));
         shared.interface(wire.marks.local).poll_ingress_single(instant(core.now), &mut wire, &mut connection.set);
+        let answered = wire.sent != 0;
+        connection.watch.came(acknowledged, core.now, answered);
         let after = connection.tcp().state();
         if connection.tcp().send_queue() < waited {
             connection.last.repeats = 0;

@@ -7,7 +7,7 @@ use smoltcp::{
 };
 use strait_abi::{Errno, socket as c};
 
-use super::{Connection, DATA_TIMEOUT, Endpoint, Marks, Shared, Tcp};
+use super::{Connection, DATA_TIMEOUT, Endpoint, LastSent, Marks, Shared, Tcp, urgent::after};
 use crate::{core::Core, socket::SocketId};
 
 const SECOND: u64 = 1_000_000_000;
@@ -56,6 +56,19 @@ pub struct Watch {
     release: u64,
     /// The greatest segment that the peer takes, as its SYN said; 0 before.
     pub segment: u16,
+    /// What is timed: the number that acknowledges it, and when it left.
+    timed: Option<(u32, u64)>,
+    /// Round trips and their variance in microseconds (RFC 6298: SRTT, RTTVAR);
+    /// 0 before the first.
+    trip: u32,
+    /// See `trip`.
+    variance: u32,
+    /// Segments that came, left, and left once more.
+    came: u32,
+    /// See `came`.
+    left: u32,
+    /// See `came`.
+    again: u32,
 }
 
 impl Watch {
@@ -71,6 +84,44 @@ impl Watch {
             cork: false,
             release: u64::MAX,
             segment: 0,
+            timed: None,
+            trip: 0,
+            variance: 0,
+            came: 0,
+            left: 0,
+            again: 0,
+        }
+    }
+
+    /// A segment left; `next` and `repeats` as they were before.
+    #[inline]
+    pub fn sent(&mut self, (next, repeats): (u32, u32), last: &LastSent, now: u64) {
+        self.left = self.left.wrapping_add(1);
+        if last.repeats != repeats {
+            self.again = self.again.wrapping_add(1);
+            // Nobody knows which one will be acknowledged (RFC 6298, 3).
+            self.timed = None;
+        } else if last.next != next && self.timed.is_none() {
+            self.timed = Some((last.next, now));
+        }
+    }
+
+    /// A segment came, and acknowledged up to there; `answered`: one left.
+    #[inline]
+    pub fn came(&mut self, acknowledged: Option<u32>, now: u64, answered: bool) {
+        self.came = self.came.wrapping_add(1);
+        self.left = self.left.wrapping_add(answered.into());
+        let (Some((end, at)), Some(to)) = (self.timed, acknowledged) else { return };
+        if after(end, to) {
+            return;
+        }
+        self.timed = None;
+        let trip = (now.saturating_sub(at) / 1000).clamp(1, u32::MAX.into()) as u32;
+        if self.trip == 0 {
+            (self.trip, self.variance) = (trip, trip / 2);
+        } else {
+            self.variance = self.variance - self.variance / 4 + self.trip.abs_diff(trip) / 4;
+            self.trip = (self.trip - self.trip / 8 + trip / 8).max(1);
         }
     }
 
@@ -258,6 +309,12 @@ impl Tcp {
         word(52, since_heard);
         word(56, since_heard);
         word(60, core.links.mtu_to(connection.tuple.remote.ip()) as u32);
+        // tcpi_rtt, tcpi_rttvar; tcpi_total_retrans, tcpi_segs_out, tcpi_segs_in.
+        word(68, connection.watch.trip);
+        word(72, connection.watch.variance);
+        word(100, connection.watch.again);
+        word(136, connection.watch.left);
+        word(140, connection.watch.came);
         // tcpi_advmss, tcpi_rcv_space, tcpi_rcv_wnd.
         word(84, mtu.saturating_sub(HEADERS) as u32);
         word(96, (tcp.recv_capacity() - tcp.recv_queue()) as u32);
@@ -274,6 +331,8 @@ impl Tcp {
             State::LastAck => c::TCP_LAST_ACK,
             State::Closing => c::TCP_CLOSING,
         };
+        // tcpi_retransmits, tcpi_probes.
+        info[2] = connection.last.repeats.min(255) as u8;
         info[3] = connection.watch.probes.min(255) as u8;
         info
     }

@@ -33,6 +33,7 @@ impl Tcp {
                     return Some((due.total_micros() as u64).saturating_mul(1000));
                 }
             }
+            let before = (connection.last.next, connection.last.repeats);
             let mut wire = Wire::new(&mut core.links, core.now, connection.marks, &mut connection.last, None);
             let idle = shared.interface(local).poll_egress(at, &mut wire, &mut connection.set) == PollResult::None;
             if idle && (ask || wire.links.starved()) {
@@ -42,7 +43,11 @@ impl Tcp {
                 // What could be done was done: not again before some time.
                 return Some(core.now + 1_000_000);
             }
-            ask = wire.sent < full;
+            let sent = wire.sent;
+            if sent != 0 {
+                connection.watch.sent(before, &connection.last, core.now);
+            }
+            ask = sent < full;
         }
         Some(0)
     }
