@@ -110,11 +110,12 @@ class System:
                 time.sleep(0.05)
         raise RuntimeError(f"{self.link.complaint() or 'the system did not come up'}; its log:\n{self.log()[-4000:]}")
 
-    def wait_for_log(self, pattern, seconds=30):
-        """Waits until the log has a match of `pattern`, and returns it."""
+    def wait_for_log(self, pattern, seconds=30, since=0):
+        """Waits until the log, from the character `since` on, has a match of
+        `pattern`, and returns it."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if found := re.search(pattern, self.log()):
+            if found := re.search(pattern, self.log()[since:]):
                 return found
             time.sleep(0.1)
         raise AssertionError(f"no {pattern!r} in the log:\n{self.log()[-4000:]}")
