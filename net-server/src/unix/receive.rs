@@ -73,10 +73,13 @@ impl Unix {
         // Nobody has peeked further than at all there is.
         let mut at = head.wrapping_add(ask.offset.min(tail.wrapping_sub(head)));
         let Portion { mut skip, mut bytes, mut next } = Portion::default();
-        let mut end_of_message = None;
+        let (mut end_of_message, mut passed) = (None, false);
         while before(at, tail) && end_of_message != Some(at) && (bytes == 0 || bytes < ask.most) {
             let got = bytes != 0 || !first;
+            // Linux: what comes next after SO_PEEK_OFF it does not look at.
+            let next_to_offset = core::mem::take(&mut passed);
             let special = endpoint.marks.iter().position(|m| m.at == at && m.what.is_urgent());
+            let special = special.filter(|i| !next_to_offset || !matches!(endpoint.marks[*i].what, What::Urgent(_)));
             if let Some(index) = special {
                 let hole = match endpoint.marks[index].what {
                     What::Hole(bytes) => Some(bytes),
@@ -107,6 +110,7 @@ impl Unix {
             if left_out != 0 {
                 let n = run.min(left_out);
                 (skip, at, left_out) = (skip + n, at.wrapping_add(n), left_out - n);
+                passed = left_out == 0;
                 continue;
             }
             if endpoint.pass_credentials {

@@ -317,4 +317,33 @@ pub const FINDS: &[(Kind, &[Op])] = &[
             SendTo(0, 1, 0, Lo(0)),
         ],
     ),
+    // What SO_PEEK_OFF leaves out ends before an urgent byte.
+    (
+        Kind::UnixStream,
+        &[
+            Bind(0, Lo(0)),
+            Listen(0, 3),
+            Connect(1, Lo(0)),
+            Accept(0, false),
+            Pass(1, 10, 5, 1),
+            Send(1, 1, 1),
+            Recv(2, 50, 256),
+            Set(2, 252, 1, 4),
+            RecvMsg(2, 1, 34, 0),
+        ],
+    ),
+    // A socket that ends because a message with it was read away.
+    (
+        Kind::UnixStream,
+        &[
+            Bind(0, Lo(0)),
+            Listen(0, 3),
+            Connect(1, Lo(0)),
+            Accept(0, false),
+            Pass(2, 100, 5, 0),
+            Pass(1, 1, 1, 1),
+            Renew(1),
+            Drain,
+        ],
+    ),
 ];
