@@ -68,6 +68,9 @@ impl Socket {
         let peek = flags & MSG_PEEK != 0;
         let room = into.len().saturating_sub(done);
         let (mut got, mut offset) = (0, 0);
+        // Of what the answer brings about (the end of a socket that was in a
+        // message), the next receive tells, as on Linux.
+        let status = self.status();
         loop {
             let more = done != 0 || got != 0;
             let portion = self.ask((offset, room - got), flags, more, extra.as_deref_mut())?;
@@ -97,7 +100,7 @@ impl Socket {
                 // Only what is passed over lay before it.
                 self.receive_stream(into, done, flags, extra)
             } else {
-                self.nothing_received(self.status())
+                self.nothing_received(status)
             };
         }
     }

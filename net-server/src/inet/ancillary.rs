@@ -108,6 +108,8 @@ fn pktinfo6(target: Ipv6Addr, device: u32) -> [u8; PKTINFO6] {
 pub struct Wishes {
     /// The address it comes from.
     pub source: Option<IpAddr>,
+    /// It comes from the address that the way has, whatever the socket is bound to.
+    pub unbound: bool,
     /// Time to live, or hop limit.
     pub ttl: Option<u8>,
     /// Type of service, or traffic class.
@@ -176,6 +178,7 @@ pub fn wishes(links: &Links, domain: u16, bytes: &[u8], target: IpAddr) -> Resul
                         Err(_) if !ip.is_multicast() && !ip.is_broadcast() => return Err(Errno::ENETUNREACH),
                         other => other?,
                     };
+                    wishes.unbound = ip.is_unspecified();
                 }
                 c::IP_TTL => wishes.ttl = Some(byte(exact(item.value)?, 1)?),
                 c::IP_TOS if item.value.len() == 1 => wishes.tos = Some(item.value[0]),

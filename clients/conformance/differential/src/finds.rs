@@ -346,4 +346,7 @@ pub const FINDS: &[(Kind, &[Op])] = &[
             Drain,
         ],
     ),
+    (Kind::UnixStream, &[Pair, Send(0, 100, 0), Pass(1, 1, 1, 1), Close(1), Drain, Recv(0, 4000, 0)]),
+    // IP_PKTINFO without an address is that of the way, whatever bind(2) said.
+    (Kind::Udp6, &[Renew(1), Bind(1, All(0)), SendMsg(1, 10, 0, Some(Mapped(1)), 3)]),
 ];

@@ -41,17 +41,13 @@ pub struct Blur {
     /// A socket of the sequence went with a message: when those that nobody can
     /// reach end is only known between two calls.
     own: Cell<bool>,
-    /// Such were read away: whether a receive tells the error of an end that it
-    /// brings about, or the next one, is not the same.
-    ended: Cell<bool>,
     late_name: Cell<bool>,
 }
 
 impl Blur {
     /// The bits of poll(2) that are not compared.
     pub fn events(&self) -> u16 {
-        let of = |on: &Cell<bool>, bit| if on.get() { bit } else { 0 };
-        of(&self.filled, POLLOUT) | of(&self.ended, POLLERR)
+        if self.filled.get() { POLLOUT } else { 0 }
     }
 }
 
@@ -324,7 +320,6 @@ impl Play<'_> {
                 format!("{sent} {end}")
             }
             Op::Drain => {
-                self.blur.ended.set(self.blur.own.get());
                 let (mut note, mut most) = (String::new(), 0);
                 for fd in table.fds.iter().flatten() {
                     let mut sum = 0;

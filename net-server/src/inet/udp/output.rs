@@ -145,10 +145,11 @@ pub fn send_next(shared: &mut Shared, core: &mut Core, id: SocketId, called: boo
             ip if ip.is_ipv4() != target.is_ipv4() => None,
             ip => bound_source(links, socket.domain, ip),
         };
-        if let Some(source) = wishes.source.or(source) {
+        let source = if wishes.unbound { None } else { wishes.source.or(source) };
+        if let Some(source) = source {
             route = Shared::may_leave(links, source, route, target)?;
         }
-        let source = wishes.source.or(source).unwrap_or(natural);
+        let source = source.unwrap_or(natural);
         let (hops, tos) = (wishes.ttl.unwrap_or(hops), wishes.tos.unwrap_or(tos));
         Shared::may_take(&socket.options, own.dont_route, route, target)?;
         if matches!(target, IpAddr::V4(t) if links.is_broadcast(t)) && !socket.options.broadcast {
