@@ -193,7 +193,8 @@ def test_flood_of_connection_requests(wire):
 @pytest.mark.worlds("qemu", "hosted")
 def test_connects_during_a_flood_of_connection_requests(wire, world):
     """From neighbours and from afar, at full speed: nobody is kept out. (In QEMU at
-    half of what it can take: beyond, the host drops frames, whosever they are.)"""
+    half of what it can take: beyond, the host drops frames, whosever they are; a SYN
+    that was among them is sent again after 1, 3, 7 seconds.)"""
     rng = random.Random(2)
     before = client.settled()
 
@@ -219,12 +220,12 @@ def test_connects_during_a_flood_of_connection_requests(wire, world):
         for _ in range(20):
             for port in (client.ECHO, client.HTTP, client.NETSTAT):
                 # An end, unlike a reset, is said again when the flood drowned it.
-                client.connect(port, timeout=3).close()
+                client.connect(port, timeout=20).close()
             time.sleep(0.3)
     finally:
         over.set()
         thread.join()
-    assert sent / (time.monotonic() - began) > (5000 if world == "qemu" else 20_000)
+    assert sent / (time.monotonic() - began) > (5000 if world == "qemu" else 10_000)
     still_serves()
     client.assert_no_leak(before)
 
