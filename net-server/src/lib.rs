@@ -597,8 +597,9 @@ impl Component for NetServer {
         if channels.contains(self.timer) {
             self.armed = None;
         }
-        if channels.contains(self.driver) && self.rx.is_empty() || !self.core.links.state().1 {
-            // Perhaps the carrier changed; that is asked now and then only.
+        if channels.contains(self.driver) || !self.core.links.state().1 {
+            // Perhaps the carrier changed, also if frames came with that word; it is
+            // asked now and then only.
             self.carrier = self.carrier.min(self.asked + CARRIER_INTERVAL);
             self.due = self.due.min(self.carrier);
         }

@@ -128,11 +128,6 @@ impl EthRx {
         }
     }
 
-    /// Whether no frame has come.
-    pub fn is_empty(&mut self) -> bool {
-        self.active.available().unwrap_or(0) == 0
-    }
-
     /// Makes returned buffers visible to the driver. Returns whether it must be
     /// notified.
     pub fn flush(&mut self) -> bool {

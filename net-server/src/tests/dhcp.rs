@@ -138,6 +138,15 @@ fn a_lease_is_renewed_and_ends() {
 }
 
 #[test]
+fn a_carrier_that_goes_with_a_frame() {
+    let mut w = world();
+    w.elapse(1000);
+    w.unplug_with(&[0; 60]);
+    w.elapse(500);
+    assert_eq!(w.server.core.links.state(), (true, false));
+}
+
+#[test]
 fn a_carrier_that_goes_and_comes() {
     let mut w = world();
     w.elapse(20);

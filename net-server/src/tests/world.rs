@@ -592,6 +592,12 @@ impl World {
         self.wake(DRIVER);
     }
 
+    /// Takes the cable away; the word of it comes together with a frame.
+    pub fn unplug_with(&mut self, frame: &[u8]) {
+        self.outside.0.borrow_mut().unplugged = true;
+        self.inject(frame);
+    }
+
     /// Some time, in steps of ten milliseconds.
     pub fn elapse(&mut self, milliseconds: u64) {
         for _ in 0..milliseconds / 10 {
