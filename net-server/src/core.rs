@@ -2,6 +2,7 @@
 //! and randomness.
 
 use alloc::{string::String, vec::Vec};
+use core::sync::atomic::{Ordering, fence};
 
 use rand_chacha::{ChaCha12Rng, rand_core::Rng};
 use slab::Slab;
@@ -370,6 +371,23 @@ impl Core {
         }
     }
 
+    /// [`set_status`](Self::set_status) of a client that may be asked to ring when
+    /// it has read (RING_ON_DRAIN). One that read before it could see that will not:
+    /// if it was not asked before, gives the bytes in its ring before and after a
+    /// look at what it has read.
+    pub fn set_status_asking(&mut self, id: SocketId, status: u32) -> Option<(u32, u32)> {
+        let asked = self.sockets[id].status & status::RING_ON_DRAIN != 0;
+        self.set_status(id, status);
+        if status & status::RING_ON_DRAIN == 0 || asked {
+            return None;
+        }
+        fence(Ordering::SeqCst);
+        let (rings, arena, _) = self.rings(id)?;
+        let before = rings.rx.used();
+        rings.rx.reclaim(arena).ok()?;
+        Some((before, rings.rx.used()))
+    }
+
     /// Publishes the status word, and an event if something is possible that
     /// was not before.
     pub fn set_status(&mut self, id: SocketId, status: u32) {
@@ -389,7 +407,7 @@ impl Core {
         }
         let socket = &self.sockets[id];
         if let Some(rings) = &socket.rings {
-            rings.slot.status.store(status, core::sync::atomic::Ordering::Release);
+            rings.slot.status.store(status, Ordering::Release);
             if gained != 0 {
                 self.event(id);
             }

@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use ::core::sync::atomic::{Ordering, fence};
+use ::core::sync::atomic::Ordering;
 
 use strait_abi::{session::status, socket as c};
 
@@ -181,22 +181,14 @@ impl Unix {
         let ask = endpoint.waiters != 0 || endpoint.watched || endpoint.full || endpoint.carries();
         word |= if ask { status::RING_ON_DRAIN } else { 0 };
         word |= endpoint.receive_bits();
-        let asked = core.sockets[id].status & status::RING_ON_DRAIN != 0;
-        core.set_status(id, word);
-        if ask && !asked {
-            self.look_again(core, id);
-        }
+        self.publish(core, id, word);
     }
 
-    /// The client was asked to ring when it has read. One that read before it
-    /// could see that will not.
-    pub(super) fn look_again(&mut self, core: &mut Core, id: SocketId) {
-        fence(Ordering::SeqCst);
-        if let Some((rings, arena, _)) = core.rings(id) {
-            let used = rings.rx.used();
-            if rings.rx.reclaim(arena).is_ok() && rings.rx.used() != used {
-                self.touch(core, id);
-            }
+    /// Publishes the status of a socket; it is looked after once more if its client
+    /// has read meanwhile.
+    pub(super) fn publish(&mut self, core: &mut Core, id: SocketId, word: u32) {
+        if core.set_status_asking(id, word).is_some_and(|(before, now)| now != before) {
+            self.touch(core, id);
         }
     }
 

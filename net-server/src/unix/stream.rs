@@ -245,11 +245,7 @@ impl Unix {
         let endpoint = self.endpoint(core, id);
         let ask = held || lazy || marks != 0 || endpoint.watched || endpoint.carries();
         word |= if ask { status::RING_ON_DRAIN } else { 0 };
-        let asked = core.sockets[id].status & status::RING_ON_DRAIN != 0;
-        core.set_status(id, word);
-        if ask && !asked {
-            self.look_again(core, id);
-        }
+        self.publish(core, id, word);
     }
 
     /// Publishes the end of file when nothing comes before it any more.

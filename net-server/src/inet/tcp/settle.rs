@@ -1,8 +1,6 @@
 //! The end of a turn: data moves between rings and smoltcp, what can be sent is
 //! sent, and the client learns what changed.
 
-use core::sync::atomic::{Ordering, fence};
-
 use smoltcp::{
     iface::PollResult,
     socket::tcp::{Socket, State},
@@ -230,18 +228,8 @@ impl Tcp {
             self.over(shared, core, index);
         }
         let word = self.word(shared, core, index, unread, drain);
-        let asked = core.sockets[id].status & status::RING_ON_DRAIN != 0;
-        core.set_status(id, word);
-        if word & status::RING_ON_DRAIN != 0 && !asked {
-            // A client that read the ring empty before it could see the bit
-            // will not ring: look once more.
-            fence(Ordering::SeqCst);
-            if let Some((rings, arena, _)) = core.rings(id)
-                && rings.rx.reclaim(arena).is_ok()
-                && rings.rx.used() == 0
-            {
-                self.mark(index);
-            }
+        if core.set_status_asking(id, word).is_some_and(|(_, now)| now == 0) {
+            self.mark(index);
         }
         let connection = &mut self.connections[index];
         if connection.over {
