@@ -239,6 +239,15 @@ fn known_options(mut options: &[u8]) -> bool {
     true
 }
 
+/// An address as numbers, to be hashed.
+pub fn words(address: SocketAddr) -> (u128, u16) {
+    let ip = match address.ip() {
+        IpAddr::V4(a) => u128::from(u32::from(a)),
+        IpAddr::V6(a) => a.into(),
+    };
+    (ip, address.port())
+}
+
 /// The address as a socket of `domain` shows it: IPv4 mapped into IPv6 (RFC
 /// 4291 2.5.5.2) on AF_INET6 sockets, a link-local one with its interface.
 #[inline]

@@ -4,7 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use strait_abi::Errno;
 
-use super::{Port, Shared, addressing::any, ports::Sharing};
+use super::{Port, Shared, addressing::any, ip::words, ports::Sharing};
 use crate::{
     core::Core,
     hash::keyed,
@@ -137,11 +137,8 @@ impl Shared {
 
     /// Decides between sockets that share a port by SO_REUSEPORT.
     pub(super) fn hash(&self, from: SocketAddr) -> u64 {
-        let ip = match from.ip() {
-            IpAddr::V4(ip) => u128::from(u32::from(ip)),
-            IpAddr::V6(ip) => ip.into(),
-        };
-        keyed(self.key, &[ip as u64, (ip >> 64) as u64, from.port().into()])
+        let (ip, port) = words(from);
+        keyed(self.key, &[ip as u64, (ip >> 64) as u64, port.into()])
     }
 
     /// What the socket allows others at its port has changed.

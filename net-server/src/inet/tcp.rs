@@ -39,6 +39,7 @@ pub use self::{
 };
 use super::{
     Endpoint, Port, Shared, checksum, ip,
+    ip::words,
     ports::{Hold, Sharing},
 };
 use crate::{core::Core, hash::Keyed, socket::SocketId};
@@ -72,14 +73,6 @@ const TCP: u16 = c::IPPROTO_TCP as u16;
 struct Tuple {
     local: SocketAddr,
     remote: SocketAddr,
-}
-
-fn words(address: SocketAddr) -> (u128, u16) {
-    let ip = match address.ip() {
-        IpAddr::V4(a) => u128::from(u32::from(a)),
-        IpAddr::V6(a) => a.into(),
-    };
-    (ip, address.port())
 }
 
 impl Hash for Tuple {

@@ -10,7 +10,7 @@
 //! 3.6). Such a connection has no window scale and no selective
 //! acknowledgements; its windows are below 64 KiB anyway.
 
-use alloc::collections::BTreeSet;
+use alloc::{collections::BTreeSet, vec::Vec};
 use core::ops::ControlFlow;
 
 use hashbrown::HashMap;
@@ -22,7 +22,7 @@ use smoltcp::{
     wire::{IpListenEndpoint, IpProtocol, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber},
 };
 
-use super::{BUFFER, LastSent, Marks, Shared, Tcp, Tuple, Wire, ip, words};
+use super::{BUFFER, LastSent, Marks, Shared, Tcp, Tuple, Wire, ip, ip::words};
 use crate::{
     core::Core,
     hash::{Keyed, keyed},
@@ -151,10 +151,8 @@ impl Handshakes {
 
     /// Forgets those of a listener: acknowledgements are refused from now on.
     pub fn forget(&mut self, listener: SocketId) {
-        let gone = |b: &Begun| b.listener == listener;
-        while let Some(index) = self.begun.iter().find_map(|(index, b)| gone(b).then_some(index)) {
-            self.remove(index);
-        }
+        let gone: Vec<usize> = self.begun.iter().filter(|(_, b)| b.listener == listener).map(|(i, _)| i).collect();
+        gone.into_iter().for_each(|index| self.remove(index));
     }
 }
 

@@ -105,9 +105,8 @@ impl Tcp {
         let (opens, resets) = (tcp.syn(), tcp.rst());
         let connection = &mut self.connections[index];
         let acknowledged = tcp.ack().then(|| tcp.ack_number().0 as u32);
-        if tcp.ack() {
-            let number = tcp.ack_number();
-            tcp.set_ack_number(TcpSeqNumber(number.0.wrapping_sub(connection.last.shift as i32)));
+        if let Some(number) = acknowledged {
+            tcp.set_ack_number(TcpSeqNumber(number.wrapping_sub(connection.last.shift) as i32));
         }
         let before = connection.tcp().state();
         if opens && matches!(before, State::Listen | State::SynSent) {
