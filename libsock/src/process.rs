@@ -3,7 +3,7 @@
 use alloc::{format, rc::Rc, string::String};
 use core::{cell::RefCell, fmt, time::Duration};
 
-use strait_abi::{Errno, session::SessionRegion, vfs::VfsRegion};
+use strait_abi::{Errno, log::Logger, session::SessionRegion, vfs::VfsRegion};
 use strait_pd::{ChannelSet, ConfigError, Environment, PdRef};
 use strait_ring::{SharedMemory, signal::Signal};
 
@@ -116,6 +116,23 @@ impl Process {
         })))
     }
 
+    /// The life of a component that does one thing: `work`, with a process and a log,
+    /// and then it sleeps. If it cannot begin, or ends with an error, the log says so.
+    pub fn run<E: fmt::Display>(env: &Environment, work: impl FnOnce(&Self, &Logger) -> Result<(), E>) -> ! {
+        let log = Logger::new(env);
+        match Self::new(env) {
+            Ok(process) => {
+                if let Err(e) = work(&process, &log) {
+                    log.line(format_args!("stopped: {e}"));
+                }
+            }
+            Err(e) => log.line(format_args!("cannot start: {e}")),
+        }
+        loop {
+            env.pd.wait();
+        }
+    }
+
     /// Puts notifications of the server off until the process sleeps next, and
     /// then spends one system call for both. For event loops: what a turn of
     /// the loop sends, leaves when the turn is over. Whoever does not sleep
@@ -225,6 +242,21 @@ impl Process {
         // Only pipes change by themselves.
         let vfs = self.0.vfs.as_ref().filter(|vfs| vfs.has_pipes()).map(|vfs| vfs.region().to_client());
         Signals { net, vfs }
+    }
+
+    /// Does `attempt`; if it gives EAGAIN and the caller `waits`, as
+    /// [`until`](Self::until). Mostly the first one does, and waiting costs nothing.
+    #[inline]
+    pub(crate) fn attempt<T>(
+        &self,
+        waits: bool,
+        timeout: Option<u64>,
+        mut attempt: impl FnMut() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        match attempt() {
+            Err(Errno::EAGAIN) if waits => self.until(timeout, attempt),
+            done => done,
+        }
     }
 
     /// Does `attempt` until it gives something else than EAGAIN, sleeping in

@@ -37,20 +37,9 @@ const NONE: Fd = -1;
 
 /// Runs the service.
 pub fn main(env: Environment) -> ! {
-    let log = Logger::new(&env);
     let port = env.config.setting("port").and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_PORT);
     let directory = env.config.setting("directory").unwrap_or(DEFAULT_DIRECTORY);
-    match Process::new(&env) {
-        Ok(process) => {
-            if let Err(e) = serve(&process, port, directory, &log) {
-                log.line(format_args!("stopped: {e}"));
-            }
-        }
-        Err(e) => log.line(format_args!("cannot start: {e}")),
-    }
-    loop {
-        env.pd.wait();
-    }
+    Process::run(&env, |process, log| serve(process, port, directory, log))
 }
 
 fn serve(process: &Process, port: u16, directory: &str, log: &Logger) -> Result<(), Error> {

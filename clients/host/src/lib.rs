@@ -45,19 +45,8 @@ const LONGEST: usize = 300;
 
 /// Runs the service.
 pub fn main(env: Environment) -> ! {
-    let log = Logger::new(&env);
     let port = env.config.setting("port").and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_PORT);
-    match Process::new(&env) {
-        Ok(process) => {
-            if let Err(e) = serve(&process, port, &log) {
-                log.line(format_args!("stopped: {e}"));
-            }
-        }
-        Err(e) => log.line(format_args!("cannot start: {e}")),
-    }
-    loop {
-        env.pd.wait();
-    }
+    Process::run(&env, |process, log| serve(process, port, log))
 }
 
 fn serve(process: &Process, port: u16, log: &Logger) -> Result<(), Error> {

@@ -264,7 +264,7 @@ impl Process {
         let enough = enough.min(into.len());
         while done < enough && !socket.at_mark() && !socket.ended.get() {
             let before = done;
-            let mut attempt = || {
+            let attempt = || {
                 let status = socket.status();
                 if status & status::ERR != 0 && socket.rx.borrow().available() == 0 {
                     // What came is given; the error stays for the next call. (By
@@ -284,11 +284,7 @@ impl Process {
                     _ => Err(Errno::EAGAIN),
                 }
             };
-            let result = match attempt() {
-                Err(Errno::EAGAIN) if may_wait(socket, flags) => self.until(socket.receive_timeout.get(), attempt),
-                other => other,
-            };
-            match result {
+            match self.attempt(may_wait(socket, flags), socket.receive_timeout.get(), attempt) {
                 Ok(n) if n != 0 => done += n,
                 _ => break,
             }
@@ -359,10 +355,7 @@ impl Process {
             }
             _ => socket.send_datagram(from, flags, to, control),
         };
-        match attempt() {
-            Err(Errno::EAGAIN) if may_wait(socket, flags) => self.until(socket.send_timeout.get(), attempt),
-            done => done,
-        }
+        self.attempt(may_wait(socket, flags), socket.send_timeout.get(), attempt)
     }
 
     /// UDP with MSG_MORE: what is sent becomes one datagram, to where and how the
@@ -393,21 +386,17 @@ impl Process {
             data.extend_from_slice(part);
             Some(())
         });
-        let sent = match flags & MSG_MORE {
-            0 => self.transmit_datagram(socket, &data[..], flags, to.as_ref(), &control),
-            _ => Err(Errno::EAGAIN),
-        };
-        if sent == Err(Errno::EAGAIN) {
-            if flags & MSG_MORE == 0 {
-                data.truncate(data.len() - from.len());
+        let mut result = Ok(from.len());
+        if flags & MSG_MORE == 0 {
+            result = self.transmit_datagram(socket, &data[..], flags, to.as_ref(), &control).map(|_| from.len());
+            if result != Err(Errno::EAGAIN) {
+                return result;
             }
-            socket.held.set(true);
-            socket.corked.replace(Some(Corked { data, to, control }));
-            if flags & MSG_MORE != 0 {
-                return Ok(from.len());
-            }
+            data.truncate(data.len() - from.len());
         }
-        sent.map(|_| from.len())
+        socket.held.set(true);
+        socket.corked.replace(Some(Corked { data, to, control }));
+        result
     }
 
     /// Control data of a stream goes with the first byte behind it, so there
@@ -418,10 +407,7 @@ impl Process {
             let bytes = socket.room_or_wish()?.min(len) as u32;
             socket.net.call(&Request::SendControl { socket: socket.handle, bytes, control }, |_| Ok(()))
         };
-        match attempt() {
-            Err(Errno::EAGAIN) if may_wait(socket, flags) => self.until(socket.send_timeout.get(), attempt),
-            other => other,
-        }
+        self.attempt(may_wait(socket, flags), socket.send_timeout.get(), attempt)
     }
 
     /// A stream send that waits is complete when all is written.

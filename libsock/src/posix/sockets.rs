@@ -108,10 +108,7 @@ impl Process {
             let over = listener.status() & status::RDHUP != 0 && listener.flags.may_wait();
             if over && taken == Err(Errno::EAGAIN) { Err(Errno::EINVAL) } else { taken }
         };
-        let (handle, peer) = match attempt() {
-            Err(Errno::EAGAIN) if listener.flags.may_wait() => self.until(listener.receive_timeout.get(), attempt)?,
-            done => done?,
-        };
+        let (handle, peer) = self.attempt(listener.flags.may_wait(), listener.receive_timeout.get(), attempt)?;
         let socket = Socket::new(&listener.net, handle, listener.family, listener.kind, listener.protocol)?;
         socket.inherit(&listener);
         Ok((self.enter(socket, flags)?, peer))
@@ -132,11 +129,8 @@ impl Process {
                 socket.net.call(&Request::Connect { socket: socket.handle, address: named.as_bytes() }, |_| Ok(()))
             })
         };
-        let first = match attempt() {
-            // unix(7) on Linux: the queue of the listener is full.
-            Err(Errno::EAGAIN) if socket.is_local() && may_wait => self.until(socket.send_timeout.get(), attempt),
-            other => other,
-        };
+        // unix(7) on Linux: EAGAIN is for a listener whose queue is full.
+        let first = self.attempt(socket.is_local() && may_wait, socket.send_timeout.get(), attempt);
         if begins && matches!(first, Ok(()) | Err(Errno::EINPROGRESS)) {
             socket.begin();
         }
