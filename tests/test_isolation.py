@@ -96,18 +96,9 @@ def settled():
     return client.settled()
 
 
-def assert_no_leak(before, seconds=40):
-    """Waits until no more is held than before."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        ping()
-        time.sleep(0.3)
-        held = client.resources()
-        # The room that each of the victim's sockets keeps lies in one page or
-        # across two.
-        if all(held[name] <= before[name] + (8 if name == "pages_all" else 0) for name in before):
-            return
-    assert held == before
+def assert_no_leak(before):
+    # The room that each of the victim's sockets keeps lies in one page or across two.
+    client.assert_no_leak(before, stir=ping, spare={"pages_all": 8})
 
 
 @pytest.fixture

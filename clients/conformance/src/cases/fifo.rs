@@ -1,5 +1,6 @@
 //! FIFOs: fifo(7), pipe(7).
 
+use super::pipe::bytes_through;
 use crate::{case::*, files::*, posix::*, test::*};
 
 /// The cases.
@@ -47,19 +48,7 @@ fn no_reader(t: &Test<'_>) -> Outcome {
 }
 
 fn carries(t: &Test<'_>) -> Outcome {
-    with_fifo(t, |t, r, w| {
-        err!(t.read(r, &mut [0]), EAGAIN);
-        gives!(t.write(w, b"hello "), 6);
-        gives!(t.write(w, b"world"), 5);
-        let mut got = [0; 20];
-        gives!(t.read(r, &mut got[..4]), 4);
-        gives!(t.read(r, &mut got[4..]), 7);
-        eq!(got[..11], *b"hello world");
-        err!(t.write(r, b"x"), EBADF);
-        err!(t.read(w, &mut [0]), EBADF);
-        gives!(t.write(w, b""), 0);
-        t.shut(&[r, w])
-    })
+    with_fifo(t, bytes_through)
 }
 
 fn no_writer(t: &Test<'_>) -> Outcome {

@@ -36,9 +36,8 @@ pub const CASES: &[Case] = &[
 
 const N: u32 = open::NONBLOCK;
 
-fn carries(t: &Test<'_>) -> Outcome {
-    let (r, w) = ok!(t.pipe2(N));
-    that!(r < w);
+/// What a pipe or FIFO with these ends does with bytes.
+pub fn bytes_through(t: &Test<'_>, r: Fd, w: Fd) -> Outcome {
     err!(t.read(r, &mut [0]), EAGAIN);
     gives!(t.write(w, b"hello "), 6);
     gives!(t.write(w, b"world"), 5);
@@ -50,6 +49,12 @@ fn carries(t: &Test<'_>) -> Outcome {
     err!(t.read(w, &mut [0]), EBADF);
     gives!(t.write(w, b""), 0);
     t.shut(&[r, w])
+}
+
+fn carries(t: &Test<'_>) -> Outcome {
+    let (r, w) = ok!(t.pipe2(N));
+    that!(r < w);
+    bytes_through(t, r, w)
 }
 
 fn flags(t: &Test<'_>) -> Outcome {
